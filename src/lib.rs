@@ -1,1 +1,3 @@
-
+//! Training neural networks with local error signals, on hand-written WebGPU compute shaders.
+pub mod gpu;
+pub mod kernels;

@@ -1,0 +1,156 @@
+//! The open device: its queue, its pipelines, its first error, and counters of what was created and submitted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::pipeline::{Compiled, PipelineCache};
+use super::{Dispatch, GpuError, Wanted, choose};
+
+/// An open device. Cheap to share by reference; everything else in `gpu` borrows it.
+#[derive(Debug)]
+pub struct Gpu {
+    /// wgpu's device.
+    pub device: wgpu::Device,
+    /// Its only queue.
+    pub queue: wgpu::Queue,
+    /// Name, kind and driver of the adapter.
+    pub info: wgpu::AdapterInfo,
+    /// The adapter's own limits, all of them requested.
+    pub limits: wgpu::Limits,
+    /// Features that were opened.
+    pub features: wgpu::Features,
+    pipelines: PipelineCache,
+    failure: Arc<Mutex<Option<GpuError>>>,
+    buffers_created: AtomicU64,
+    bytes_created: AtomicU64,
+    submitted: AtomicU64,
+}
+
+/// Opened where the adapter has them; nothing depends on their presence.
+const OPTIONAL_FEATURES: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SUBGROUP);
+
+impl Gpu {
+    /// Opens the adapter that `wanted` names, with all of its own limits.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`] or [`GpuError::NoDevice`].
+    pub async fn open(wanted: &Wanted) -> Result<Self, GpuError> {
+        let adapter = choose(wanted).await?;
+        let (info, limits) = (adapter.get_info(), adapter.limits());
+        let features = adapter.features() & OPTIONAL_FEATURES;
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("predsim"),
+                required_features: features,
+                required_limits: limits.clone(),
+                memory_hints: wgpu::MemoryHints::MemoryUsage,
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| GpuError::NoDevice { adapter: info.name.clone(), reason: error.to_string() })?;
+        let failure = Arc::new(Mutex::new(None));
+        let first = failure.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| keep_first(&first, error.into())));
+        let first = failure.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                keep_first(&first, GpuError::Lost(message));
+            }
+        });
+        Ok(Self {
+            device,
+            queue,
+            info,
+            limits,
+            features,
+            pipelines: PipelineCache::default(),
+            failure,
+            buffers_created: AtomicU64::new(0),
+            bytes_created: AtomicU64::new(0),
+            submitted: AtomicU64::new(0),
+        })
+    }
+
+    /// The first error the device reported since it was opened.
+    ///
+    /// # Errors
+    /// That error; wgpu reports asynchronously, so this is asked after every submission and every wait.
+    pub fn check(&self) -> Result<(), GpuError> {
+        match &*self.failure.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// A buffer of `bytes` bytes, zeroed by WebGPU.
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`] where the adapter cannot hold it in one buffer.
+    pub fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+        let storage = usage.contains(wgpu::BufferUsages::STORAGE);
+        let binding = if storage { self.limits.max_storage_buffer_binding_size } else { u64::MAX };
+        let limit = binding.min(self.limits.max_buffer_size);
+        if bytes > limit {
+            return Err(GpuError::TooLarge { what: label.to_owned(), bytes, limit });
+        }
+        self.buffers_created.fetch_add(1, Ordering::Relaxed);
+        self.bytes_created.fetch_add(bytes, Ordering::Relaxed);
+        Ok(self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        }))
+    }
+
+    /// Sends one command buffer off.
+    ///
+    /// # Errors
+    /// What the device has reported so far.
+    pub fn submit(&self, commands: wgpu::CommandBuffer) -> Result<(), GpuError> {
+        self.submitted.fetch_add(1, Ordering::Relaxed);
+        self.queue.submit([commands]);
+        self.check()
+    }
+
+    /// How many buffers were created through [`Gpu::buffer`] so far.
+    pub fn buffers_created(&self) -> u64 {
+        self.buffers_created.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes those buffers have together.
+    pub fn bytes_created(&self) -> u64 {
+        self.bytes_created.load(Ordering::Relaxed)
+    }
+
+    /// How many command buffers were submitted through [`Gpu::submit`] so far.
+    pub fn command_buffers_submitted(&self) -> u64 {
+        self.submitted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Arc<Compiled> {
+        self.pipelines.get(&self.device, dispatch)
+    }
+}
+
+fn keep_first(place: &Mutex<Option<GpuError>>, error: GpuError) {
+    place.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+}
+
+/// Drives a future that waits for this GPU, on the calling thread: the command line's way to block.
+///
+/// wgpu calls back from `Device::poll` only, so the device is polled between two looks at the future.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn block_on<T>(gpu: &Gpu, future: impl Future<Output = T>) -> T {
+    use std::task::{Context, Poll, Waker};
+    let mut future = std::pin::pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+        // An error here is a lost device, which the future learns from its own failed mapping.
+        let _ = gpu.device.poll(wgpu::PollType::Poll);
+        std::thread::sleep(std::time::Duration::from_micros(50));
+    }
+}

@@ -1,0 +1,163 @@
+//! A dispatch as a value: which shader, which tensors, which numbers, how many workgroups.
+//!
+//! Kernels return these, plans hold them, [`super::Program`] makes them real. They are built without a device, so that
+//! a whole training step can be planned, printed and tested anywhere.
+
+use bytemuck::Pod;
+
+/// WGSL text in pieces that are joined in order, the last of them the kernel's own file.
+#[derive(Debug, Clone, Copy)]
+pub struct Shader {
+    /// Name of the file in `shaders/`, without its ending.
+    pub name: &'static str,
+    /// Shared modules first.
+    pub parts: &'static [&'static str],
+}
+
+/// Numbers that a variant fixes at pipeline creation; in WGSL each is a module-scope `const NAME: u32`.
+pub type Constants = Vec<(&'static str, u32)>;
+
+/// Which compute pipeline a dispatch runs: a shader's entry point with its constants.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// The text.
+    pub shader: Shader,
+    /// The entry point's name.
+    pub entry: &'static str,
+    /// The variant.
+    pub constants: Constants,
+    /// Whether the driver may leave out bounds checks, loop bounding and division checks: true only where the
+    /// kernel guards its own bounds, which its test with odd shapes proves.
+    pub guarded: bool,
+}
+
+impl Pipeline {
+    /// Complete WGSL of this variant: constants, shared modules, the kernel.
+    pub fn source(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.constants {
+            text.push_str(&format!("const {name}: u32 = {value}u;\n"));
+        }
+        for part in self.shader.parts {
+            text.push_str(part);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Name of the variant for labels and file names: shader, entry point, constants.
+    pub fn label(&self) -> String {
+        let mut text = format!("{}.{}", self.shader.name, self.entry);
+        for (name, value) in &self.constants {
+            text.push_str(&format!(".{}{value}", name.to_lowercase()));
+        }
+        text
+    }
+}
+
+/// A tensor of a plan, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub u32);
+
+/// A stretch of a tensor. `offset` is a multiple of 256 bytes, as bindings demand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Of which tensor.
+    pub tensor: TensorId,
+    /// First byte.
+    pub offset: u64,
+    /// Length in bytes, a multiple of 4.
+    pub bytes: u64,
+}
+
+/// How a kernel uses a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    Write,
+}
+
+/// A tensor bound to a kernel.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    /// Where the bytes are.
+    pub slice: Slice,
+    /// What the kernel does with them.
+    pub access: Access,
+}
+
+/// One call of a kernel. Binding 0 of group 0 is the uniform with `params`; the tensors follow from 1.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    /// What it does in its block, for tables, traces and profiles: `conv forward`.
+    pub label: &'static str,
+    /// The kernel.
+    pub pipeline: Pipeline,
+    /// Tensors at bindings 1, 2, ….
+    pub bindings: Vec<Binding>,
+    /// Bytes of the uniform, a multiple of 16.
+    pub params: Vec<u8>,
+    /// Workgroups in x, y, z.
+    pub workgroups: [u32; 3],
+    /// Floating-point operations it does, for plans and benchmarks (multiply and add count as two).
+    pub flops: u64,
+}
+
+impl Dispatch {
+    /// A dispatch of `pipeline` with `params` as its uniform.
+    pub fn new<P: Pod>(label: &'static str, pipeline: Pipeline, params: &P, workgroups: [u32; 3]) -> Self {
+        let mut bytes = bytemuck::bytes_of(params).to_vec();
+        bytes.resize(bytes.len().next_multiple_of(16), 0);
+        Self { label, pipeline, bindings: Vec::new(), params: bytes, workgroups, flops: 0 }
+    }
+
+    /// Binds the next tensor for reading.
+    #[must_use]
+    pub fn reads(mut self, slice: Slice) -> Self {
+        self.bindings.push(Binding { slice, access: Access::Read });
+        self
+    }
+
+    /// Binds the next tensor for writing, and reading.
+    #[must_use]
+    pub fn writes(mut self, slice: Slice) -> Self {
+        self.bindings.push(Binding { slice, access: Access::Write });
+        self
+    }
+
+    /// Notes how much arithmetic it does.
+    #[must_use]
+    pub fn flops(mut self, flops: u64) -> Self {
+        self.flops = flops;
+        self
+    }
+}
+
+/// WebGPU's smallest guaranteed number of workgroups in one dimension.
+const MAX_WORKGROUPS: u32 = 65_535;
+
+/// Spreads `count` workgroups over x and y where x alone would pass WebGPU's limit. The kernel finds its linear
+/// number as `wid.y * groups.x + wid.x` (`linear_group` in `shaders/common.wgsl`) and ignores numbers past its work.
+pub fn grid(count: u32) -> [u32; 3] {
+    if count <= MAX_WORKGROUPS {
+        return [count.max(1), 1, 1];
+    }
+    let rows = count.div_ceil(MAX_WORKGROUPS);
+    [count.div_ceil(rows), rows, 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grid_covers_every_group_within_the_limit() {
+        for count in [0, 1, 7, 65_535, 65_536, 131_071, 10_000_019] {
+            let [x, y, z] = grid(count);
+            assert!(x <= MAX_WORKGROUPS && y <= MAX_WORKGROUPS && z == 1);
+            assert!(u64::from(x) * u64::from(y) >= u64::from(count));
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A laboratory bench for kernels: tensors from host data, dispatches run at once, results read back.
+//!
+//! Tests and benchmarks use it; training uses plans.
+
+use super::{BufferSpan, Dispatch, Gpu, GpuError, Program, Readback, Slice, Stage, StageTime, TensorId};
+
+/// Tensors of one experiment on one device.
+#[derive(Debug)]
+pub struct Lab<'gpu> {
+    gpu: &'gpu Gpu,
+    buffers: Vec<wgpu::Buffer>,
+}
+
+impl<'gpu> Lab<'gpu> {
+    /// An empty bench.
+    pub fn new(gpu: &'gpu Gpu) -> Self {
+        Self { gpu, buffers: Vec::new() }
+    }
+
+    /// A tensor holding `values` (`f32`, `u32`, any plain type).
+    ///
+    /// # Errors
+    /// If the buffer cannot be created.
+    pub fn tensor<T: bytemuck::Pod>(&mut self, values: &[T]) -> Result<Slice, GpuError> {
+        let mut bytes = bytemuck::cast_slice(values).to_vec();
+        bytes.resize(bytes.len().next_multiple_of(4).max(4), 0);
+        let slice = self.empty(bytes.len() as u64)?;
+        self.gpu.queue.write_buffer(&self.buffers[slice.tensor.0 as usize], 0, &bytes);
+        Ok(slice)
+    }
+
+    /// A tensor of `bytes` bytes filled with NaN, so that an element that no kernel wrote shows.
+    ///
+    /// # Errors
+    /// If the buffer cannot be created.
+    pub fn poisoned(&mut self, bytes: u64) -> Result<Slice, GpuError> {
+        self.tensor(&vec![f32::NAN; (bytes / 4) as usize])
+    }
+
+    fn empty(&mut self, bytes: u64) -> Result<Slice, GpuError> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let tensor = TensorId(self.buffers.len() as u32);
+        self.buffers.push(self.gpu.buffer("lab", bytes, usage)?);
+        Ok(Slice { tensor, offset: 0, bytes })
+    }
+
+    fn program(&self, dispatches: Vec<Dispatch>) -> Result<Program, GpuError> {
+        let stage = Stage { name: "lab".into(), dispatches };
+        Program::new(self.gpu, vec![stage], |id| BufferSpan { buffer: self.buffers[id.0 as usize].clone(), offset: 0 })
+    }
+
+    /// Runs `dispatches` in order in one command buffer.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn run(&self, dispatches: Vec<Dispatch>) -> Result<(), GpuError> {
+        let program = self.program(dispatches)?;
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        program.encode(0, &mut encoder);
+        self.gpu.submit(encoder.finish())
+    }
+
+    /// Runs `dispatches` `times` times and returns the GPU time of each run's dispatches.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn profile(&self, dispatches: Vec<Dispatch>, times: usize) -> Result<Vec<Vec<StageTime>>, GpuError> {
+        let program = self.program(dispatches)?;
+        let mut runs = Vec::with_capacity(times);
+        for _ in 0..times {
+            runs.push(program.profile(self.gpu, 0).await?);
+        }
+        Ok(runs)
+    }
+
+    /// The content of a tensor.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn read<T: bytemuck::Pod>(&self, slice: Slice) -> Result<Vec<T>, GpuError> {
+        let readback = Readback::new(self.gpu, slice.bytes)?;
+        let bytes = readback.read(self.gpu, &self.buffers[slice.tensor.0 as usize], slice.offset, slice.bytes).await?;
+        Ok(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect())
+    }
+}

@@ -1,0 +1,25 @@
+//! wgpu and nothing about learning: choosing an adapter, opening a device, compiling pipelines once,
+//! recording dispatches into command buffers, moving bytes in and out, timing.
+//!
+//! Nothing in this module blocks: what has to wait is an `async fn`. How a future is driven (blocking on a
+//! desktop, the event loop in a browser) is the caller's business; see [`block_on`] for the former.
+
+mod adapter;
+mod device;
+mod dispatch;
+mod error;
+mod lab;
+mod pipeline;
+mod program;
+mod transfer;
+
+pub use adapter::{AdapterReport, Wanted, choose, list};
+pub use device::Gpu;
+pub use dispatch::{Access, Binding, Constants, Dispatch, Pipeline, Shader, Slice, TensorId, grid};
+pub use error::GpuError;
+pub use lab::Lab;
+pub use program::{BufferSpan, Program, Stage, StageTime};
+pub use transfer::{Readback, UploadRing, UploadSlot};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use device::block_on;
