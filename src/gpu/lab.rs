@@ -78,7 +78,7 @@ impl<'gpu> Lab<'gpu> {
     /// # Errors
     /// What the device reports.
     pub async fn read<T: bytemuck::Pod>(&self, slice: Slice) -> Result<Vec<T>, GpuError> {
-        let readback = Readback::new(self.gpu, slice.bytes)?;
+        let mut readback = Readback::new(self.gpu, slice.bytes)?;
         let bytes = readback.read(self.gpu, &self.buffers[slice.tensor.0 as usize], slice.offset, slice.bytes).await?;
         Ok(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect())
     }

@@ -3,6 +3,9 @@
 //! Both are allocated once. A ring slot is mapped again as soon as it was submitted, so waiting for a free slot is
 //! what bounds how many steps the host may run ahead of the GPU.
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use super::{Gpu, GpuError};
@@ -19,8 +22,8 @@ fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapping {
     receiver
 }
 
-async fn mapped(gpu: &Gpu, mapping: &Mapping) -> Result<(), GpuError> {
-    let answer = mapping.receive().await;
+/// What a mapping's answer means; an error that the device has reported meanwhile comes first.
+fn arrived(gpu: &Gpu, answer: Option<Result<(), wgpu::BufferAsyncError>>) -> Result<(), GpuError> {
     gpu.check()?;
     match answer {
         Some(Ok(())) => Ok(()),
@@ -71,7 +74,7 @@ impl UploadRing {
         let index = self.next;
         self.next = (index + 1) % self.slots.len();
         let (buffer, mapping) = &self.slots[index];
-        mapped(gpu, mapping).await?;
+        arrived(gpu, mapping.receive().await)?;
         Ok(UploadSlot { index, buffer: buffer.clone() })
     }
 
@@ -110,6 +113,7 @@ impl UploadSlot {
 #[derive(Debug)]
 pub struct Readback {
     staging: wgpu::Buffer,
+    pending: Option<(Mapping, u64)>,
 }
 
 impl Readback {
@@ -119,19 +123,68 @@ impl Readback {
     /// If the buffer cannot be created.
     pub fn new(gpu: &Gpu, bytes: u64) -> Result<Self, GpuError> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        Ok(Self { staging: gpu.buffer("readback", bytes.next_multiple_of(8), usage)? })
+        Ok(Self { staging: gpu.buffer("readback", bytes.next_multiple_of(8), usage)?, pending: None })
     }
 
     /// Copies `bytes` bytes of `source` from `offset` and waits for them.
     ///
     /// # Errors
     /// What the device reports meanwhile.
-    pub async fn read(&self, gpu: &Gpu, source: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        let mut encoder =
-            gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("readback") });
+    pub async fn read(
+        &mut self,
+        gpu: &Gpu,
+        source: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Vec<u8>, GpuError> {
+        if self.pending.is_some() {
+            self.finish(gpu).await?;
+        }
+        self.begin(gpu, source, offset, bytes)?;
+        self.finish(gpu).await
+    }
+
+    /// Asks for `bytes` bytes of `source` from `offset`, as they are behind all that was submitted so far, and does not
+    /// wait. Does nothing while an earlier request is under way.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn begin(&mut self, gpu: &Gpu, source: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<(), GpuError> {
+        if self.pending.is_some() {
+            return Ok(());
+        }
+        let label = Some("readback");
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
         encoder.copy_buffer_to_buffer(source, offset, &self.staging, 0, bytes);
         gpu.submit(encoder.finish())?;
-        mapped(gpu, &map(&self.staging, wgpu::MapMode::Read)).await?;
+        self.pending = Some((map(&self.staging, wgpu::MapMode::Read), bytes));
+        Ok(())
+    }
+
+    /// What was asked for, if it has arrived; never waits.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn try_finish(&mut self, gpu: &Gpu) -> Result<Option<Vec<u8>>, GpuError> {
+        let Some((mapping, bytes)) = &self.pending else { return Ok(None) };
+        let bytes = *bytes;
+        let mut context = Context::from_waker(Waker::noop());
+        let answer = match pin!(mapping.receive()).poll(&mut context) {
+            Poll::Pending => return gpu.check().map(|()| None),
+            Poll::Ready(answer) => answer,
+        };
+        self.pending = None;
+        arrived(gpu, answer)?;
+        self.take(bytes).map(Some)
+    }
+
+    async fn finish(&mut self, gpu: &Gpu) -> Result<Vec<u8>, GpuError> {
+        let Some((mapping, bytes)) = self.pending.take() else { return Ok(Vec::new()) };
+        arrived(gpu, mapping.receive().await)?;
+        self.take(bytes)
+    }
+
+    fn take(&self, bytes: u64) -> Result<Vec<u8>, GpuError> {
         let content = self.staging.slice(..bytes).get_mapped_range().map_err(range_error)?.to_vec();
         self.staging.unmap();
         Ok(content)

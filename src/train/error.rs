@@ -1,0 +1,32 @@
+//! What can go wrong while training.
+
+use crate::gpu::GpuError;
+
+/// An error of the trainer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TrainError {
+    /// From the device.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// A loss or a gradient is no longer a number.
+    #[error(
+        "the loss of block {block} is not finite at step {step} (epoch {epoch}); the last good checkpoint is kept: try a \
+         smaller --lr"
+    )]
+    NotFinite {
+        /// Name of the first block in which it showed.
+        block: String,
+        /// Global step, from 1.
+        step: u64,
+        /// Epoch, from 1.
+        epoch: usize,
+    },
+    /// A checkpoint lacks a tensor or holds it in another shape.
+    #[error("tensor {name} of the checkpoint {problem}; it belongs to another model")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}

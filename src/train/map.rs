@@ -1,0 +1,138 @@
+//! An affine map, convolution or matrix product, with one face for both: forward, gradient of the input, gradient of
+//! the weights.
+
+use crate::gpu::{Dispatch, Slice};
+use crate::kernels::conv2d::Conv2d;
+use crate::kernels::gemm::{Gemm, Op, Tuning};
+
+/// The map of a block, a similarity head or a classifier, for a batch. Sizes are the device's, padded.
+#[derive(Debug, Clone, Copy)]
+pub enum Map {
+    /// `x [N, H, W, cin] -> y [N, OH, OW, cout]`
+    Conv(Conv2d),
+    /// `x [N, fan_in] -> y [N, fan_out]`
+    Dense {
+        /// Rows.
+        batch: u32,
+        /// Features of `x`.
+        fan_in: u32,
+        /// Features of `y`.
+        fan_out: u32,
+        /// How its products are computed.
+        tuning: Tuning,
+    },
+}
+
+/// Labels of a map's three dispatches, for tables and profiles.
+#[derive(Debug, Clone, Copy)]
+pub struct MapLabels {
+    /// Forward.
+    pub forward: &'static str,
+    /// Gradient of the input.
+    pub input: &'static str,
+    /// Gradient of the weights.
+    pub weight: &'static str,
+}
+
+impl Map {
+    /// Elements of the output.
+    pub fn output_len(&self) -> u64 {
+        let (rows, channels) = (self.rows(), self.channels());
+        u64::from(rows) * u64::from(channels)
+    }
+
+    /// Elements of the input.
+    pub fn input_len(&self) -> u64 {
+        match self {
+            Self::Conv(c) => u64::from(c.batch) * u64::from(c.height) * u64::from(c.width) * u64::from(c.cin),
+            Self::Dense { batch, fan_in, .. } => u64::from(*batch) * u64::from(*fan_in),
+        }
+    }
+
+    /// Rows of the output seen as a matrix `[rows, channels]`: pixels of all samples.
+    pub fn rows(&self) -> u32 {
+        match self {
+            Self::Conv(c) => c.batch * c.out_height() * c.out_width(),
+            Self::Dense { batch, .. } => *batch,
+        }
+    }
+
+    /// Padded channels of the output.
+    pub fn channels(&self) -> u32 {
+        match self {
+            Self::Conv(c) => c.cout,
+            Self::Dense { fan_out, .. } => *fan_out,
+        }
+    }
+
+    /// `y = map(x) + bias`
+    pub fn forward(
+        &self,
+        labels: MapLabels,
+        x: Slice,
+        weight: Slice,
+        bias: Option<Slice>,
+        y: Slice,
+        workspace: impl FnOnce(u64) -> Slice,
+    ) -> Vec<Dispatch> {
+        match self {
+            Self::Conv(conv) => conv.forward(labels.forward, x, weight, bias, y),
+            Self::Dense { batch, fan_in, fan_out, tuning } => {
+                let gemm = Gemm { m: *batch, n: *fan_out, k: *fan_in, op: Op::Nn, bias: bias.is_some(), tuning: *tuning };
+                product(&gemm, labels.forward, x, weight, bias, y, workspace)
+            }
+        }
+    }
+
+    /// `dx` from `dy`.
+    pub fn backward_input(
+        &self,
+        labels: MapLabels,
+        dy: Slice,
+        weight: Slice,
+        dx: Slice,
+        workspace: impl FnOnce(u64) -> Slice,
+    ) -> Vec<Dispatch> {
+        match self {
+            Self::Conv(conv) => conv.backward_input(labels.input, dy, weight, dx),
+            Self::Dense { batch, fan_in, fan_out, tuning } => {
+                let gemm = Gemm { m: *batch, n: *fan_in, k: *fan_out, op: Op::Nt, bias: false, tuning: *tuning };
+                product(&gemm, labels.input, dy, weight, None, dx, workspace)
+            }
+        }
+    }
+
+    /// `dw` from `x` and `dy`.
+    pub fn backward_weight(
+        &self,
+        labels: MapLabels,
+        x: Slice,
+        dy: Slice,
+        dw: Slice,
+        workspace: impl FnOnce(u64) -> Slice,
+    ) -> Vec<Dispatch> {
+        match self {
+            Self::Conv(conv) => {
+                let bytes = conv.workspace_bytes();
+                conv.backward_weight(labels.weight, x, dy, dw, (bytes > 0).then(|| workspace(bytes)))
+            }
+            Self::Dense { batch, fan_in, fan_out, tuning } => {
+                let gemm = Gemm { m: *fan_in, n: *fan_out, k: *batch, op: Op::Tn, bias: false, tuning: *tuning };
+                product(&gemm, labels.weight, x, dy, None, dw, workspace)
+            }
+        }
+    }
+}
+
+fn product(
+    gemm: &Gemm,
+    label: &'static str,
+    a: Slice,
+    b: Slice,
+    bias: Option<Slice>,
+    c: Slice,
+    workspace: impl FnOnce(u64) -> Slice,
+) -> Vec<Dispatch> {
+    let bytes = gemm.workspace_bytes();
+    gemm.dispatches(label, a, b, bias, c, (bytes > 0).then(|| workspace(bytes)))
+}

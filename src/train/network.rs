@@ -1,0 +1,127 @@
+//! A network with everything that outlives a step: its parameters' arenas, what the host uploads, what it reads back.
+
+use crate::gpu::Slice;
+use crate::kernels::gemm::Tuning;
+use crate::nn::{Block, Model, Owner, pad4};
+
+use super::arena::Arena;
+use super::settings::{LossWeights, Optim, TrainConfig};
+use super::tensors::{Role, TensorTable};
+
+/// How samples reach the device.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// Bytes `[N, H, W, C]`, cropped, flipped and normalised by a kernel.
+    Pixels {
+        /// Mean of each channel, of values in [0, 1].
+        mean: Vec<f32>,
+        /// Standard deviation of each channel.
+        std: Vec<f32>,
+    },
+    /// Numbers, uploaded as they are.
+    Floats,
+}
+
+/// Words of a block's loss totals on the device (see `kernels::reduce`).
+pub const TOTAL_WORDS: usize = 8;
+
+/// Bytes from one block's totals to the next: what a binding's offset demands.
+pub const TOTALS_STRIDE: u64 = 256;
+
+/// What the host uploads each step, sized for the largest batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs {
+    /// Pictures: packed bytes, or floats `[N, H, W, pad4(C)]`.
+    pub samples: Slice,
+    /// Crop and flip of each sample; with [`Source::Pixels`] only.
+    pub crops: Option<Slice>,
+    /// Class of each sample, `u32`.
+    pub labels: Slice,
+    /// Rates and counters: `kernels::step::StepParams`.
+    pub step: Slice,
+}
+
+/// A model with its training settings and its persistent tensors.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// The structure.
+    pub model: Model,
+    /// How it is trained.
+    pub train: TrainConfig,
+    /// Weights of the losses.
+    pub losses: LossWeights,
+    /// How products are computed on the adapter at hand.
+    pub tuning: Tuning,
+    /// How samples arrive.
+    pub source: Source,
+    /// Persistent tensors; a plan adds its activations behind them.
+    pub tensors: TensorTable,
+    /// One for each block, the output layer's last.
+    pub arenas: Vec<Arena>,
+    /// Upload targets.
+    pub inputs: Inputs,
+    /// Loss totals, one stretch of [`TOTALS_STRIDE`] for each arena.
+    pub totals: Slice,
+    /// Logits of each block's local classifier, where there is one, then of the output layer, `[N, pad4(K)]`.
+    pub logits: Vec<Option<Slice>>,
+}
+
+impl Network {
+    /// Lays out the persistent tensors for batches of up to `train.batch_size` samples.
+    pub fn new(model: Model, train: TrainConfig, source: Source, tuning: Tuning) -> Self {
+        let mut tensors = TensorTable::default();
+        let moments: &[&str] = match train.optim {
+            Optim::Adam => &["m", "v"],
+            Optim::AmsGrad => &["m", "v", "vmax"],
+            Optim::Sgd if train.momentum != 0.0 => &["v"],
+            Optim::Sgd => &[],
+        };
+        let mut arenas = Vec::with_capacity(model.blocks.len() + 1);
+        for block in &model.blocks {
+            arenas.push(Arena::new(&mut tensors, &model.params, Owner::Block(block.index), &block.name, moments));
+        }
+        arenas.push(Arena::new(&mut tensors, &model.params, Owner::Output, "output", moments));
+
+        let batch = train.batch_size as u64;
+        let shape = model.config.input;
+        let pixels = batch * (shape.height * shape.width) as u64;
+        let (sample_bytes, crops) = match source {
+            Source::Pixels { .. } => {
+                let crops = tensors.add("input.crops", Role::Input, batch * 16);
+                (pixels * shape.channels as u64, Some(crops))
+            }
+            Source::Floats => (4 * batch * model.input.device_elements() as u64, None),
+        };
+        let inputs = Inputs {
+            samples: tensors.add("input.samples", Role::Input, sample_bytes.next_multiple_of(4)),
+            crops,
+            labels: tensors.add("input.labels", Role::Input, 4 * batch),
+            step: tensors.add("input.step", Role::Input, 32),
+        };
+        let totals = tensors.add("totals", Role::Output, TOTALS_STRIDE * arenas.len() as u64);
+        let row = 4 * batch * pad4(model.config.num_classes) as u64;
+        let mut logits: Vec<Option<Slice>> = model
+            .blocks
+            .iter()
+            .map(|block| block.heads.pred.then(|| tensors.add(format!("{}.logits", block.name), Role::Output, row)))
+            .collect();
+        logits.push(Some(tensors.add("output.logits", Role::Output, row)));
+        let losses = LossWeights::new(&model.config, &train);
+        Self { model, train, losses, tuning, source, tensors, arenas, inputs, totals, logits }
+    }
+
+    /// Name of the owner of arena `index`.
+    pub fn title(&self, index: usize) -> &str {
+        self.model.blocks.get(index).map_or("output", |block: &Block| &block.name)
+    }
+
+    /// Index of the output layer's arena.
+    pub fn output(&self) -> usize {
+        self.model.blocks.len()
+    }
+
+    /// The totals of arena `index`.
+    pub fn totals_of(&self, index: usize) -> Slice {
+        Slice { offset: TOTALS_STRIDE * index as u64, bytes: 4 * TOTAL_WORDS as u64, ..self.totals }
+    }
+}

@@ -1,0 +1,401 @@
+//! Runs plans on a device: uploads a batch, encodes each stage into one command buffer, moves parameters in and out.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::gpu::{BufferSpan, Gpu, GpuError, Program, Readback, Slice, StageTime, TensorId, UploadRing};
+use crate::kernels::step::StepParams;
+use crate::nn::{ParamDecl, Role as ParamRole};
+
+use super::arena::{Arena, Place};
+use super::error::TrainError;
+use super::metrics::Totals;
+use super::network::Network;
+use super::plan::{Mode, Plan};
+use super::tensors::{Pool, Role, TensorInfo};
+
+/// Steps that the host may be ahead of the GPU.
+const STEPS_AHEAD: usize = 3;
+
+/// A batch's pictures, as the network's [`Source`](super::Source) wants them.
+#[derive(Debug, Clone, Copy)]
+pub enum Samples<'a> {
+    /// Bytes `[N, H, W, C]` with the crop and flip of each sample.
+    Pixels {
+        /// Bytes of all pictures.
+        pixels: &'a [u8],
+        /// `CropFlip` of each, as bytes.
+        crops: &'a [u8],
+    },
+    /// Numbers `[N, H, W, pad4(C)]`.
+    Floats(&'a [f32]),
+}
+
+/// A parameter or a piece of the optimiser's memory in PyTorch's layout.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedTensor {
+    /// `blocks.0.conv.weight`, `optimizer.m.blocks.0.conv.weight`.
+    pub name: String,
+    /// PyTorch's shape.
+    pub shape: Vec<usize>,
+    /// Row-major values.
+    pub values: Vec<f32>,
+}
+
+/// A network on a device.
+#[derive(Debug)]
+pub struct Trainer {
+    gpu: Rc<Gpu>,
+    network: Network,
+    persistent: Vec<wgpu::Buffer>,
+    pool: Pool,
+    shared: Vec<wgpu::Buffer>,
+    programs: HashMap<(Mode, u32), Program>,
+    ring: UploadRing,
+    watch: Readback,
+    arenas: Option<Readback>,
+    steps: u64,
+}
+
+impl Trainer {
+    /// Puts `network` on the device and prepares plans for the given modes and batch sizes, so that no step allocates.
+    /// Parameters are zero until [`Trainer::load`].
+    ///
+    /// # Errors
+    /// What the device reports: no memory, a tensor over its limits.
+    pub fn new(gpu: Rc<Gpu>, network: Network, plans: &[(Mode, u32)]) -> Result<Self, TrainError> {
+        let persistent = network
+            .tensors
+            .infos()
+            .iter()
+            .map(|info| gpu.buffer(&info.name, info.bytes, usage(info)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let inputs = network.inputs;
+        let slot = upload_offsets(&network).end + inputs.samples.bytes;
+        let ring = UploadRing::new(&gpu, STEPS_AHEAD, slot)?;
+        let watch = Readback::new(&gpu, network.totals.bytes)?;
+        let mut trainer = Self {
+            gpu,
+            network,
+            persistent,
+            pool: Pool::default(),
+            shared: Vec::new(),
+            programs: HashMap::new(),
+            ring,
+            watch,
+            arenas: None,
+            steps: 0,
+        };
+        for &(mode, batch) in plans {
+            trainer.prepare(mode, batch)?;
+        }
+        Ok(trainer)
+    }
+
+    /// The network it trains.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The device it runs on.
+    pub fn gpu(&self) -> &Rc<Gpu> {
+        &self.gpu
+    }
+
+    /// Training steps done so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Sets the number of steps done so far, when going on from a checkpoint.
+    pub fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+
+    fn prepare(&mut self, mode: Mode, batch: u32) -> Result<(), TrainError> {
+        if self.programs.contains_key(&(mode, batch)) {
+            return Ok(());
+        }
+        let plan = Plan::new(&self.network, mode, batch, &mut self.pool);
+        let usage = wgpu::BufferUsages::STORAGE;
+        for &bytes in &self.pool.bytes[self.shared.len()..] {
+            self.shared.push(self.gpu.buffer("activations", bytes, usage)?);
+        }
+        let place = |id: TensorId| {
+            let persistent = self.persistent.get(id.0 as usize);
+            let buffer = persistent.unwrap_or_else(|| &self.shared[plan.assignment[&id]]);
+            BufferSpan { buffer: buffer.clone(), offset: 0 }
+        };
+        let program = Program::new(&self.gpu, plan.stages, place)?;
+        self.programs.insert((mode, batch), program);
+        Ok(())
+    }
+
+    /// Runs a training step on `labels.len()` samples at learning rate `lr`; returns when it is submitted.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn train(&mut self, samples: Samples<'_>, labels: &[u32], lr: f64) -> Result<(), TrainError> {
+        self.run(Mode::Train, samples, labels, lr).await?;
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// Runs an evaluation step; returns when it is submitted.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn evaluate(&mut self, samples: Samples<'_>, labels: &[u32]) -> Result<(), TrainError> {
+        self.run(Mode::Evaluate, samples, labels, 0.0).await
+    }
+
+    async fn run(&mut self, mode: Mode, samples: Samples<'_>, labels: &[u32], lr: f64) -> Result<(), TrainError> {
+        let batch = labels.len() as u32;
+        self.prepare(mode, batch)?;
+        let mut encoder = self.encoder(self.network.title(0));
+        let slot = self.upload(&mut encoder, samples, labels, lr).await?;
+        let program = &self.programs[&(mode, batch)];
+        program.encode(0, &mut encoder);
+        self.gpu.submit(encoder.finish())?;
+        self.ring.recycle(slot);
+        for stage in 1..program.len() {
+            let mut encoder = self.encoder(self.network.title(stage));
+            program.encode(stage, &mut encoder);
+            self.gpu.submit(encoder.finish())?;
+        }
+        Ok(())
+    }
+
+    /// GPU time of every dispatch of one training step. Changes the parameters as a step does.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn profile(&mut self, samples: Samples<'_>, labels: &[u32], lr: f64) -> Result<Vec<StageTime>, TrainError> {
+        let key = (Mode::Train, labels.len() as u32);
+        self.prepare(key.0, key.1)?;
+        let mut encoder = self.encoder("upload");
+        let slot = self.upload(&mut encoder, samples, labels, lr).await?;
+        self.gpu.submit(encoder.finish())?;
+        self.ring.recycle(slot);
+        let program = &self.programs[&key];
+        let mut times = Vec::new();
+        for stage in 0..program.len() {
+            times.extend(program.profile(&self.gpu, stage).await?);
+        }
+        self.steps += 1;
+        Ok(times)
+    }
+
+    fn encoder(&self, label: &str) -> wgpu::CommandEncoder {
+        self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(label) })
+    }
+
+    async fn upload(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        samples: Samples<'_>,
+        labels: &[u32],
+        lr: f64,
+    ) -> Result<crate::gpu::UploadSlot, TrainError> {
+        let slot = self.ring.acquire(&self.gpu).await?;
+        let (inputs, offsets) = (self.network.inputs, upload_offsets(&self.network));
+        let step = StepParams::new(lr, self.steps + 1, self.steps as u32, self.network.train.seed);
+        let mut parts: Vec<(Slice, u64, &[u8])> = vec![
+            (inputs.step, 0, bytemuck::bytes_of(&step)),
+            (inputs.labels, offsets.labels, bytemuck::cast_slice(labels)),
+        ];
+        match samples {
+            Samples::Pixels { pixels, crops } => {
+                parts.push((inputs.samples, offsets.end, pixels));
+                parts.extend(inputs.crops.map(|target| (target, offsets.crops, crops)));
+            }
+            Samples::Floats(values) => parts.push((inputs.samples, offsets.end, bytemuck::cast_slice(values))),
+        }
+        for (_, offset, bytes) in &parts {
+            slot.write(*offset, bytes)?;
+        }
+        let staging = slot.finish();
+        for (target, offset, bytes) in parts {
+            let length = (bytes.len() as u64).next_multiple_of(4);
+            encoder.copy_buffer_to_buffer(staging, offset, self.buffer(target), 0, length);
+        }
+        Ok(slot)
+    }
+
+    fn buffer(&self, slice: Slice) -> &wgpu::Buffer {
+        &self.persistent[slice.tensor.0 as usize]
+    }
+
+    /// The totals since they were last taken; clears them. Waits for the GPU.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn take_totals(&mut self) -> Result<Vec<Totals>, TrainError> {
+        let bytes = self.totals_bytes().await?;
+        let mut encoder = self.encoder("clear totals");
+        encoder.clear_buffer(self.buffer(self.network.totals), 0, None);
+        self.gpu.submit(encoder.finish())?;
+        Ok(Totals::parse(&bytes))
+    }
+
+    /// The totals as they lie on the device, for a checkpoint in the middle of an epoch. Waits for the GPU.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn totals_bytes(&mut self) -> Result<Vec<u8>, TrainError> {
+        let totals = self.network.totals;
+        let source = self.persistent[totals.tensor.0 as usize].clone();
+        Ok(self.watch.read(&self.gpu, &source, 0, totals.bytes).await?)
+    }
+
+    /// Puts back what [`Trainer::totals_bytes`] gave.
+    pub fn set_totals_bytes(&self, bytes: &[u8]) {
+        self.gpu.queue.write_buffer(self.buffer(self.network.totals), 0, bytes);
+    }
+
+    /// Totals that were asked for a while ago, if they have arrived, and asks for the next. Never waits.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn glance(&mut self) -> Result<Option<Vec<Totals>>, TrainError> {
+        let seen = self.watch.try_finish(&self.gpu)?;
+        let totals = self.network.totals;
+        let source = self.persistent[totals.tensor.0 as usize].clone();
+        self.watch.begin(&self.gpu, &source, 0, totals.bytes)?;
+        Ok(seen.map(|bytes| Totals::parse(&bytes)))
+    }
+
+    /// Logits of classifier `owner` (a block, or the output layer behind them) for the last batch of `batch`
+    /// samples: `[batch][classes]`.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn logits(&mut self, owner: usize, batch: usize) -> Result<Vec<Vec<f32>>, TrainError> {
+        let Some(slice) = self.network.logits[owner] else { return Ok(Vec::new()) };
+        let classes = self.network.model.config.num_classes;
+        let padded = crate::nn::pad4(classes);
+        let values = self.read(Slice { bytes: 4 * (batch * padded) as u64, ..slice }).await?;
+        Ok(values.chunks(padded).map(|row| row[..classes].to_vec()).collect())
+    }
+
+    /// Sets parameters and the optimiser's memory; `find` gives a tensor by name in PyTorch's layout, or `None` for one
+    /// that stays zero.
+    ///
+    /// # Errors
+    /// [`TrainError::Tensor`] for one of another length.
+    pub fn load(&mut self, find: impl Fn(&str) -> Option<Vec<f32>>) -> Result<(), TrainError> {
+        for arena in &self.network.arenas {
+            for (prefix, slice, role) in tensors_of(arena) {
+                let mut content = vec![0f32; (slice.bytes / 4) as usize];
+                for place in arena.places().iter().filter(|place| place.role == role) {
+                    let param = &self.network.model.params[place.param];
+                    let name = format!("{prefix}{}", param.name);
+                    let Some(values) = find(&name) else { continue };
+                    if values.len() != param.elements() {
+                        let problem = format!("has {} elements instead of {}", values.len(), param.elements());
+                        return Err(TrainError::Tensor { name, problem });
+                    }
+                    let at = (place.offset / 4) as usize;
+                    content[at..at + (place.bytes / 4) as usize].copy_from_slice(&param.layout.pack(&values));
+                }
+                self.gpu.queue.write_buffer(self.buffer(slice), 0, bytemuck::cast_slice(&content));
+            }
+        }
+        self.gpu.check()?;
+        Ok(())
+    }
+
+    /// All parameters, and with `optimizer` its memory, in PyTorch's layout. Waits for the GPU.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn save(&mut self, optimizer: bool) -> Result<Vec<NamedTensor>, TrainError> {
+        let mut tensors = Vec::new();
+        for index in 0..self.network.arenas.len() {
+            for (prefix, slice, role) in tensors_of(&self.network.arenas[index].clone()) {
+                if optimizer || !prefix.starts_with("optimizer.") {
+                    self.export(index, prefix, slice, role, &mut tensors).await?;
+                }
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// Raw gradients of the last step, by parameter name. Waits for the GPU.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn gradients(&mut self) -> Result<Vec<NamedTensor>, TrainError> {
+        let mut tensors = Vec::new();
+        for index in 0..self.network.arenas.len() {
+            let slice = self.network.arenas[index].grads;
+            self.export(index, "", slice, ParamRole::Train, &mut tensors).await?;
+        }
+        Ok(tensors)
+    }
+
+    async fn export(
+        &mut self,
+        arena: usize,
+        prefix: &str,
+        slice: Slice,
+        role: ParamRole,
+        tensors: &mut Vec<NamedTensor>,
+    ) -> Result<(), TrainError> {
+        let content = self.read(slice).await?;
+        let params: &[ParamDecl] = &self.network.model.params;
+        let places = self.network.arenas[arena].places().iter().filter(|place| place.role == role);
+        tensors.extend(places.map(|place: &Place| {
+            let param = &params[place.param];
+            let at = (place.offset / 4) as usize;
+            let values = param.layout.unpack(&content[at..at + (place.bytes / 4) as usize]);
+            NamedTensor { name: format!("{prefix}{}", param.name), shape: param.shape.clone(), values }
+        }));
+        Ok(())
+    }
+
+    async fn read(&mut self, slice: Slice) -> Result<Vec<f32>, GpuError> {
+        let largest = self.network.tensors.infos().iter().map(|info| info.bytes).max().unwrap_or(0);
+        let mut readback = match self.arenas.take() {
+            Some(readback) => readback,
+            None => Readback::new(&self.gpu, largest)?,
+        };
+        let bytes = readback.read(&self.gpu, self.buffer(slice), slice.offset, slice.bytes).await?;
+        self.arenas = Some(readback);
+        Ok(bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect())
+    }
+}
+
+/// The arena's tensors that a checkpoint holds, each with the prefix of its names and the role of its content.
+fn tensors_of(arena: &Arena) -> Vec<(&'static str, Slice, ParamRole)> {
+    let prefixes: &[&str] = match arena.moments.len() {
+        1 => &["optimizer.v."],
+        _ => &["optimizer.m.", "optimizer.v.", "optimizer.vmax."],
+    };
+    let mut tensors = vec![("", arena.weights, ParamRole::Train), ("", arena.statistics, ParamRole::Stat)];
+    tensors.extend(prefixes.iter().zip(&arena.moments).map(|(prefix, slice)| (*prefix, *slice, ParamRole::Train)));
+    tensors
+}
+
+fn usage(info: &TensorInfo) -> wgpu::BufferUsages {
+    let base = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+    match info.role {
+        Role::Input | Role::Activation => base,
+        _ => base | wgpu::BufferUsages::COPY_SRC,
+    }
+}
+
+/// Where each part of a batch lies in an upload slot; the samples come last, at `end`.
+struct UploadOffsets {
+    labels: u64,
+    crops: u64,
+    end: u64,
+}
+
+fn upload_offsets(network: &Network) -> UploadOffsets {
+    let inputs = network.inputs;
+    let labels = inputs.step.bytes.next_multiple_of(16);
+    let crops = labels + inputs.labels.bytes.next_multiple_of(16);
+    let end = crops + inputs.crops.map_or(0, |slice| slice.bytes.next_multiple_of(16));
+    UploadOffsets { labels, crops, end }
+}
