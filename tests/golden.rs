@@ -1,0 +1,66 @@
+//! The engine against the golden cases: every case in `PREDSIM_GOLDEN` (default `tests/golden`) is run on the GPU and all
+//! that golden/README.md lists is compared. One line a case, with the largest deviation of each kind.
+//!
+//! A case that needs a feature that is not built is ignored by name; with `PREDSIM_GOLDEN_STRICT=1` it fails.
+
+#[path = "golden/case.rs"]
+mod case;
+#[path = "golden/compare.rs"]
+mod compare;
+#[path = "golden/replay.rs"]
+mod replay;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use predsim::gpu::{Gpu, Wanted};
+
+use case::Case;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // The cases share the driver's threads anyway, and their lines should come in order.
+    arguments.test_threads = Some(1);
+    let folder = std::env::var_os("PREDSIM_GOLDEN")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden"), PathBuf::from);
+    let strict = std::env::var("PREDSIM_GOLDEN_STRICT").is_ok_and(|value| value == "1");
+    let mut trials: Vec<Trial> = names(&folder)
+        .into_iter()
+        .map(|path| {
+            let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            Trial::ignorable_test(name, move || run(&path, strict))
+        })
+        .collect();
+    trials.push(Trial::test("there_are_cases", move || {
+        if names(&folder).is_empty() {
+            return Err(Failed::from(format!("no NAME.json in {}", folder.display())));
+        }
+        Ok(())
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn names(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().collect()).unwrap_or_else(|_| Vec::new());
+    let mut paths: Vec<PathBuf> =
+        entries.iter().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
+    paths.sort();
+    paths
+}
+
+fn run(path: &Path, strict: bool) -> Result<Completion, Failed> {
+    let case = Case::read(path)?;
+    if let Some(what) = case.unsupported() {
+        let message = format!("unsupported: {what}");
+        return if strict { Err(Failed::from(message)) } else { Ok(Completion::ignored_with(message)) };
+    }
+    let gpu = Rc::new(pollster::block_on(Gpu::open(&Wanted::Best)).map_err(|error| error.to_string())?);
+    let findings = replay::replay(&gpu, &case)?;
+    println!("{}: {}", case.name, findings.summary());
+    match findings.failures() {
+        failures if failures.is_empty() => Ok(Completion::Completed),
+        failures => Err(Failed::from(failures.join("\n"))),
+    }
+}
