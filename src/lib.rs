@@ -1,4 +1,5 @@
 //! Training neural networks with local error signals, on hand-written WebGPU compute shaders.
+pub mod data;
 pub mod gpu;
 pub mod kernels;
 pub mod nn;

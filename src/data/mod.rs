@@ -1,0 +1,25 @@
+//! Data sets: reading and checking their files, the order of an epoch, batches, and augmentation.
+//!
+//! Everything here runs on the host and works on bytes, so that it serves the browser too; only
+//! the few functions that open files are left out of WebAssembly. Pictures stay `u8` until they are on the GPU:
+//! the host picks the samples of a batch ([`batch`]) and draws what happens to each ([`augment`]), a kernel does it.
+
+pub mod augment;
+pub mod batch;
+pub mod dataset;
+pub mod error;
+pub mod idx;
+pub mod mnist;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod picture;
+pub mod registry;
+#[cfg(test)]
+mod testing;
+
+pub use augment::{AugmentParams, augment_params};
+pub use batch::{Batches, epoch_order, gather};
+pub use dataset::{Dataset, DatasetSpec, Split};
+pub use error::DataError;
+#[cfg(not(target_arch = "wasm32"))]
+pub use picture::load_picture;
+pub use registry::{NAMES, load, spec};
