@@ -3,11 +3,11 @@
 //! All randomness is a function of seed, epoch and sample, so a session that starts in the middle of an epoch gives the
 //! bits of one that never stopped.
 
-use std::ops::Range;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{AugmentParams, Dataset, Split, augment_params, epoch_order, gather};
+use crate::data::{AugmentParams, Batches, Dataset, Split, augment_params, epoch_order, gather};
 
 use super::error::TrainError;
 use super::metrics::EpochReport;
@@ -57,18 +57,17 @@ impl<'d> Session<'d> {
         session
     }
 
-    /// The batches' sizes of a pass over `n` samples: the full one, and the last, smaller one.
-    pub fn batch_sizes(n: usize, batch: usize) -> impl Iterator<Item = u32> {
-        let full = (n >= batch).then_some(batch as u32);
-        let rest = (n % batch > 0).then_some((n % batch) as u32);
-        full.into_iter().chain(rest)
-    }
-
-    /// The plans that a session over `data` will run.
+    /// The plans that a session over `data` will run: for full batches and for the last, smaller ones.
     pub fn plans(data: &Dataset, batch: usize) -> Vec<(Mode, u32)> {
-        let train = Self::batch_sizes(data.train.n, batch).map(|size| (Mode::Train, size));
-        let test = Self::batch_sizes(data.test.n, batch).map(|size| (Mode::Evaluate, size));
-        train.chain(test).collect()
+        let mut plans = Vec::new();
+        for (mode, split) in [(Mode::Train, &data.train), (Mode::Evaluate, &data.test)] {
+            for range in batches(split, batch) {
+                if plans.last() != Some(&(mode, range.len() as u32)) {
+                    plans.push((mode, range.len() as u32));
+                }
+            }
+        }
+        plans
     }
 
     /// Where it stands.
@@ -78,7 +77,7 @@ impl<'d> Session<'d> {
 
     /// Steps in an epoch.
     pub fn steps_per_epoch(&self) -> usize {
-        self.data.train.n.div_ceil(self.batch_size())
+        batches(&self.data.train, self.batch_size()).len()
     }
 
     /// Learning rate of the epoch under way.
@@ -97,7 +96,7 @@ impl<'d> Session<'d> {
     /// What the device reports; [`TrainError::NotFinite`] soon after a loss stops being a number.
     pub async fn step(&mut self) -> Result<Option<usize>, TrainError> {
         let (data, position) = (self.data, self.position);
-        let Some(range) = batch_range(position.step, self.batch_size(), data.train.n) else { return Ok(None) };
+        let Some(range) = batches(&data.train, self.batch_size()).nth(position.step) else { return Ok(None) };
         let indices = self.order[range].to_vec();
         self.fill(&data.train, &indices, true);
         let lr = self.lr();
@@ -143,14 +142,12 @@ impl<'d> Session<'d> {
     /// # Errors
     /// What the device reports.
     pub async fn test(&mut self, epoch: usize) -> Result<EpochReport, TrainError> {
-        let (data, batch) = (self.data, self.batch_size());
-        let mut step = 0;
-        while let Some(range) = batch_range(step, batch, data.test.n) {
+        let data = self.data;
+        for range in batches(&data.test, self.batch_size()) {
             let indices: Vec<u32> = (range.start as u32..range.end as u32).collect();
             self.fill(&data.test, &indices, false);
             let samples = Samples::Pixels { pixels: &self.pixels, crops: bytemuck::cast_slice(&self.crops) };
             self.trainer.evaluate(samples, &self.labels).await?;
-            step += 1;
         }
         let totals = self.trainer.take_totals().await?;
         let lr = self.trainer.network().train.lr_at(epoch);
@@ -163,7 +160,7 @@ impl<'d> Session<'d> {
     /// What the device reports.
     pub async fn profile(&mut self) -> Result<Vec<crate::gpu::StageTime>, TrainError> {
         let data = self.data;
-        let range = batch_range(self.position.step, self.batch_size(), data.train.n).unwrap_or(0..0);
+        let range = batches(&data.train, self.batch_size()).nth(self.position.step).unwrap_or(0..0);
         let indices = self.order[range].to_vec();
         self.fill(&data.train, &indices, true);
         let samples = Samples::Pixels { pixels: &self.pixels, crops: bytemuck::cast_slice(&self.crops) };
@@ -191,14 +188,17 @@ impl<'d> Session<'d> {
 
     fn fill(&mut self, split: &Split, indices: &[u32], train: bool) {
         let (seed, epoch) = (self.trainer.network().train.seed, self.position.epoch as u64);
+        self.pixels.resize(indices.len() * split.image_len(), 0);
+        self.labels.resize(indices.len(), 0);
         gather(split, indices, &mut self.pixels, &mut self.labels);
-        let crop = |&index: &u32| augment_params(&self.data.spec, seed, epoch, u64::from(index), train);
+        let crop = |&index: &u32| augment_params(&self.data.spec, seed, epoch, index, train);
         self.crops.clear();
         self.crops.extend(indices.iter().map(crop));
     }
 }
 
-fn batch_range(step: usize, batch: usize, n: usize) -> Option<Range<usize>> {
-    let start = step * batch;
-    (start < n).then(|| start..(start + batch).min(n))
+/// A pass over `split`. A batch of zero samples counts as one, so that no pass is endless.
+fn batches(split: &Split, size: usize) -> Batches {
+    let size = u32::try_from(size).unwrap_or(u32::MAX);
+    Batches::new(split.n, NonZeroU32::new(size).unwrap_or(NonZeroU32::MIN))
 }

@@ -42,7 +42,16 @@ impl Findings {
     }
 
     /// Compares a tensor relative to its largest value.
-    pub fn relative(&mut self, case: &Case, kind: &'static str, bucket: &str, floor: f64, at: &str, got: &[f32], want: &[f32]) {
+    pub fn relative(
+        &mut self,
+        case: &Case,
+        kind: &'static str,
+        bucket: &str,
+        floor: f64,
+        at: &str,
+        got: &[f32],
+        want: &[f32],
+    ) {
         if got.len() != want.len() {
             self.error(format!("{kind} {at}: {} values instead of {}", got.len(), want.len()));
             return;
@@ -96,7 +105,9 @@ impl Findings {
     /// What is over its bound.
     pub fn failures(&self) -> Vec<String> {
         let over = self.kinds.iter().filter(|(_, kind)| kind.worst > kind.bound);
-        let lines = over.map(|(name, kind)| format!("{name}: {} is off by {:.3e}, more than {:.1e}", kind.at, kind.worst, kind.bound));
+        let lines = over.map(|(name, kind)| {
+            format!("{name}: {} is off by {:.3e}, more than {:.1e}", kind.at, kind.worst, kind.bound)
+        });
         self.errors.iter().cloned().chain(lines).collect()
     }
 }

@@ -173,6 +173,14 @@ async fn compare_final(trainer: &mut Trainer, case: &Case, findings: &mut Findin
     trainer.evaluate(Samples::Floats(&x), &labels).await.map_err(text)?;
     let output = trainer.network().output();
     let logits = trainer.logits(output, labels.len()).await.map_err(text)?.concat();
-    findings.relative(case, "eval logits", "eval_logits", 1e-5, "eval_logits", &logits, &case.tensor("eval_logits")?.values);
+    findings.relative(
+        case,
+        "eval logits",
+        "eval_logits",
+        1e-5,
+        "eval_logits",
+        &logits,
+        &case.tensor("eval_logits")?.values,
+    );
     Ok(())
 }
