@@ -60,35 +60,20 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    const PURPOSES: [Purpose; 4] = [
-        Purpose::Init,
-        Purpose::Shuffle,
-        Purpose::Augment,
-        Purpose::Dropout,
-    ];
+    const PURPOSES: [Purpose; 4] = [Purpose::Init, Purpose::Shuffle, Purpose::Augment, Purpose::Dropout];
 
     #[test]
     fn split_mix_gives_the_published_stream() {
         // The first outputs of SplitMix64 from state 0, as other implementations list them.
         let stream: Vec<u64> = (0..3).map(|i| split_mix(0, i)).collect();
-        assert_eq!(
-            stream,
-            [
-                0xE220_A839_7B1D_CDAF,
-                0x6E78_9E6A_A1B9_65F4,
-                0x06C4_5D18_8009_454F
-            ]
-        );
+        assert_eq!(stream, [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F]);
     }
 
     #[test]
     fn known_answers() {
         // Calculated with an independent script; they pin the tree, which checkpoints depend on.
         assert_eq!(bits(0, Purpose::Init, 0, 0), 0x2382_75BC_38FC_BE91);
-        assert_eq!(
-            bits(1, Purpose::Dropout, 2, u64::MAX),
-            0xFC8A_57B2_DB80_8C53
-        );
+        assert_eq!(bits(1, Purpose::Dropout, 2, u64::MAX), 0xFC8A_57B2_DB80_8C53);
     }
 
     #[test]
@@ -132,10 +117,7 @@ mod tests {
             n += 1.0;
         }
         let expected = n / 256.0;
-        count
-            .iter()
-            .map(|&c| (f64::from(c) - expected).powi(2) / expected)
-            .sum()
+        count.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum()
     }
 
     #[test]
@@ -147,10 +129,7 @@ mod tests {
                         let (a, b) = if along_b { (5, i) } else { (i, 5) };
                         (bits(42, purpose, a, b) >> (8 * byte)) & 0xFF
                     }));
-                    assert!(
-                        (140.0..370.0).contains(&x2),
-                        "{purpose:?} byte {byte}: {x2}"
-                    );
+                    assert!((140.0..370.0).contains(&x2), "{purpose:?} byte {byte}: {x2}");
                 }
             }
         }

@@ -26,4 +26,4 @@ pub use plan::{MemoryReport, Mode, Plan, StageMemory, TensorPlace};
 pub use session::{Position, Session};
 pub use settings::{LossWeights, Optim, TrainConfig};
 pub use tensors::{Pool, Role, TensorInfo};
-pub use trainer::{NamedTensor, Samples, Trainer};
+pub use trainer::{Allocated, NamedTensor, Samples, Trainer};

@@ -42,6 +42,15 @@ pub struct NamedTensor {
     pub values: Vec<f32>,
 }
 
+/// Bytes of a trainer's tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allocated {
+    /// Parameters, gradients, moments, statistics, inputs and outputs.
+    pub persistent: u64,
+    /// Buffers that activations share.
+    pub activations: u64,
+}
+
 /// A network on a device.
 #[derive(Debug)]
 pub struct Trainer {
@@ -110,6 +119,12 @@ impl Trainer {
     /// Sets the number of steps done so far, when going on from a checkpoint.
     pub fn set_steps(&mut self, steps: u64) {
         self.steps = steps;
+    }
+
+    /// What it has allocated on the device, read off the buffers themselves.
+    pub fn allocated(&self) -> Allocated {
+        let sum = |buffers: &[wgpu::Buffer]| buffers.iter().map(wgpu::Buffer::size).sum();
+        Allocated { persistent: sum(&self.persistent), activations: sum(&self.shared) }
     }
 
     fn prepare(&mut self, mode: Mode, batch: u32) -> Result<(), TrainError> {

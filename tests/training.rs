@@ -1,0 +1,189 @@
+//! The scheduler on a device and off it: what is allocated, what is submitted, what is kept, and that equal runs give
+//! equal bits.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use predsim::data::{self, Dataset};
+use predsim::gpu::{Gpu, Wanted, block_on};
+use predsim::kernels::gemm::Tuning;
+use predsim::nn::{Architecture, InputShape, LossSup, Model, ModelConfig, init::initial_values};
+use predsim::train::{
+    MemoryReport, Mode, NamedTensor, Network, Plan, Pool, Position, Samples, Session, Source, TrainConfig, Trainer,
+};
+
+fn gpu() -> Rc<Gpu> {
+    Rc::new(pollster::block_on(Gpu::open(&Wanted::Best)).expect("these tests need a GPU adapter"))
+}
+
+fn config(model: Architecture, loss_sup: LossSup) -> ModelConfig {
+    let input = InputShape { height: 28, width: 28, channels: 1 };
+    let base = ModelConfig::new(model, input, 10);
+    ModelConfig { loss_sup, num_hidden: 16, feat_mult: 0.0625, ..base }
+}
+
+fn network(config: ModelConfig, batch_size: usize, tuning: Tuning) -> Network {
+    let model = Model::build(config).expect("the model can be built");
+    let source = Source::Pixels { mean: vec![0.1307], std: vec![0.3081] };
+    Network::new(model, TrainConfig { batch_size, ..TrainConfig::default() }, source, tuning)
+}
+
+/// A trainer with the published initialisation, ready for `plans`.
+fn trainer(gpu: &Rc<Gpu>, config: ModelConfig, batch: usize, plans: &[(Mode, u32)]) -> Trainer {
+    let network = network(config, batch, Tuning::for_gpu(gpu));
+    let params: HashMap<String, Vec<f32>> =
+        network.model.params.iter().map(|p| (p.name.clone(), initial_values(p, 1))).collect();
+    let mut trainer = Trainer::new(gpu.clone(), network, plans).expect("the network fits");
+    trainer.load(|name| params.get(name).cloned()).expect("the parameters fit");
+    trainer
+}
+
+fn mnist_mini(train: u32, test: u32) -> Dataset {
+    let mut data = data::load("mnist-mini", None).expect("it is embedded");
+    data.train.limit(train);
+    data.test.limit(test);
+    data
+}
+
+fn session<'d>(gpu: &Rc<Gpu>, data: &'d Dataset, config: ModelConfig, batch: usize) -> Session<'d> {
+    let trainer = trainer(gpu, config, batch, &Session::plans(data, batch));
+    Session::new(trainer, data, Position { epoch: 1, step: 0 })
+}
+
+#[test]
+fn a_thousand_steps_allocate_nothing_and_submit_one_command_buffer_a_block() {
+    let gpu = gpu();
+    let mut trainer = trainer(&gpu, config(Architecture::Mlp, LossSup::PredSim), 4, &[(Mode::Train, 4)]);
+    let stages = trainer.network().model.blocks.len() as u64 + 1;
+    let (pixels, labels) = (vec![7u8; 4 * 784], [3, 1, 4, 1]);
+    let crops = vec![0u8; 4 * 16];
+    let mut step = || {
+        let samples = Samples::Pixels { pixels: &pixels, crops: &crops };
+        block_on(&gpu, trainer.train(samples, &labels, 1e-3)).expect("the step runs");
+    };
+    step();
+    let (buffers, submitted) = (gpu.buffers_created(), gpu.command_buffers_submitted());
+    (0..999).for_each(|_| step());
+    assert_eq!(gpu.buffers_created(), buffers);
+    assert_eq!(gpu.command_buffers_submitted() - submitted, 999 * stages);
+}
+
+#[test]
+fn the_plan_says_what_is_allocated() {
+    let gpu = gpu();
+    for backprop in [false, true] {
+        let config = ModelConfig { backprop, ..config(Architecture::Vgg8b, LossSup::PredSim) };
+        let plans = [(Mode::Train, 8), (Mode::Train, 3), (Mode::Evaluate, 8)];
+        let planned = network(config.clone(), 8, Tuning::for_gpu(&gpu));
+        let mut pool = Pool::default();
+        let train = Plan::new(&planned, Mode::Train, 8, &mut pool);
+        for (mode, batch) in plans {
+            Plan::new(&planned, mode, batch, &mut pool);
+        }
+        let report = MemoryReport::new(&train, &pool);
+        let memory = trainer(&gpu, config, 8, &plans).allocated();
+        assert_eq!(memory.activations, report.activation_bytes);
+        let persistent = report.weight_bytes
+            + report.gradient_bytes
+            + report.optimizer_bytes
+            + report.statistics_bytes
+            + report.transfer_bytes;
+        assert_eq!(memory.persistent, persistent);
+        assert!(report.peak_live_bytes <= report.activation_bytes);
+    }
+}
+
+#[test]
+fn nothing_of_a_local_block_outlives_its_command_buffer_but_its_output() {
+    for model in [Architecture::Mlp, Architecture::Vgg8b, Architecture::Vgg16] {
+        let input = InputShape { height: 32, width: 32, channels: 3 };
+        let config = ModelConfig { input, num_layers: 3, ..config(model, LossSup::PredSim) };
+        let network = network(config, 8, Tuning::portable());
+        let mut pool = Pool::default();
+        let plan = Plan::new(&network, Mode::Train, 8, &mut pool);
+        let report = MemoryReport::new(&plan, &pool);
+        let at = |name: &str| report.stages.iter().position(|stage| stage.name == name).expect("a stage of the plan");
+        let mut handed_on = vec![0; report.stages.len()];
+        for tensor in &report.tensors {
+            let (first, last) = (at(&tensor.first), at(&tensor.last));
+            if first != last {
+                assert_eq!(last, first + 1, "{model}: {}", tensor.name);
+                handed_on[first] += 1;
+            }
+        }
+        let blocks = network.model.blocks.len();
+        assert_eq!(handed_on[..blocks], vec![1; blocks], "{model}");
+    }
+}
+
+#[test]
+fn local_memory_does_not_grow_with_depth_and_backprop_does() {
+    let bytes = |layers: usize, backprop: bool| {
+        let config = ModelConfig {
+            num_layers: layers,
+            num_hidden: 1024,
+            backprop,
+            ..config(Architecture::Mlp, LossSup::PredSim)
+        };
+        let network = network(config, 32, Tuning::portable());
+        let mut pool = Pool::default();
+        Plan::new(&network, Mode::Train, 32, &mut pool);
+        pool.bytes.iter().sum::<u64>()
+    };
+    assert_eq!(bytes(4, false), bytes(16, false));
+    assert!(bytes(16, true) > 2 * bytes(4, true));
+}
+
+/// Parameters and report after one epoch.
+fn one_epoch(gpu: &Rc<Gpu>, data: &Dataset, config: ModelConfig) -> (Vec<NamedTensor>, predsim::train::EpochReport) {
+    let mut session = session(gpu, data, config, 48);
+    block_on(gpu, async {
+        while session.step().await.expect("the step runs").is_some() {}
+        let report = session.close_epoch().await.expect("the epoch closes");
+        (session.trainer.save(true).await.expect("it saves"), report)
+    })
+}
+
+#[test]
+fn equal_runs_give_equal_bits_and_learn() {
+    let gpu = gpu();
+    let data = mnist_mini(400, 100);
+    for loss in [LossSup::Pred, LossSup::PredSim] {
+        let config = ModelConfig { dropout: 0.1, ..config(Architecture::Vgg8b, loss) };
+        let (first, report) = one_epoch(&gpu, &data, config.clone());
+        let (second, again) = one_epoch(&gpu, &data, config);
+        assert!(first == second, "{loss}: two runs differ");
+        assert_eq!(report, again);
+        assert_eq!(report.samples, 400);
+        assert!(report.loss_global < 10f64.ln(), "{loss}: loss {}", report.loss_global);
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_names_its_block_and_step() {
+    let gpu = gpu();
+    let data = mnist_mini(400, 100);
+    let trainer = {
+        let network = network(config(Architecture::Mlp, LossSup::PredSim), 16, Tuning::for_gpu(&gpu));
+        let train = TrainConfig { batch_size: 16, lr: 1e30, ..TrainConfig::default() };
+        let network = Network::new(network.model, train, network.source, Tuning::for_gpu(&gpu));
+        let mut trainer = Trainer::new(gpu.clone(), network, &Session::plans(&data, 16)).expect("it fits");
+        let params: HashMap<String, Vec<f32>> =
+            trainer.network().model.params.iter().map(|p| (p.name.clone(), initial_values(p, 1))).collect();
+        trainer.load(|name| params.get(name).cloned()).expect("the parameters fit");
+        trainer
+    };
+    let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
+    let error = block_on(&gpu, async {
+        loop {
+            match session.step().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return session.close_epoch().await.map(|_| ()).expect_err("a NaN is noticed"),
+                Err(error) => return error,
+            }
+        }
+    });
+    let text = error.to_string();
+    assert!(text.contains("block fc1") || text.contains("block output"), "{text}");
+    assert!(text.contains("at step 2") || text.contains("at step 3"), "{text}");
+}
