@@ -85,7 +85,10 @@ impl Checkpoint {
         let mut views = Vec::with_capacity(self.tensors.len() + 1);
         for tensor in &self.tensors {
             let bytes = bytemuck::cast_slice(&tensor.values);
-            views.push((tensor.name.as_str(), TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(format)?));
+            views.push((
+                tensor.name.as_str(),
+                TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(format)?,
+            ));
         }
         if let Some(totals) = &self.totals {
             views.push((TOTALS, TensorView::new(Dtype::U8, vec![totals.len()], totals).map_err(format)?));
@@ -102,7 +105,8 @@ impl Checkpoint {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let format = |error: safetensors::SafeTensorError| CheckpointError::Format(error.to_string());
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
-        let settings = metadata.metadata().as_ref().and_then(|map| map.get(METADATA)).ok_or(CheckpointError::Foreign)?;
+        let settings =
+            metadata.metadata().as_ref().and_then(|map| map.get(METADATA)).ok_or(CheckpointError::Foreign)?;
         let state: State = serde_json::from_str(settings).map_err(|e| CheckpointError::Settings(e.to_string()))?;
         let file = SafeTensors::deserialize(bytes).map_err(format)?;
         let mut totals = None;

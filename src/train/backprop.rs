@@ -4,8 +4,10 @@
 //! memory grow with depth.
 
 use crate::gpu::{Slice, Stage};
+use crate::kernels::batchnorm_backward::Upstream;
+use crate::kernels::reduce::Measured;
 
-use super::build::{Builder, Rows};
+use super::build::Builder;
 use super::network::Network;
 use super::plan::Mode;
 use super::tensors::TensorTable;
@@ -26,23 +28,23 @@ pub fn plan(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
     let owner = network.output();
     let features = network.model.output.device_features;
     let (rows, dx) = builder.classifier(owner, x, features, Mode::Train, network.losses.output, true);
-    builder.metrics(owner, Rows { pred: Some(rows), sim: None }, Mode::Train);
+    builder.metrics(owner, Measured { pred_rows: Some(rows), ..Measured::default() }, Mode::Train);
     builder.update(owner);
     builder.close_stage("output");
 
     let mut grad: Slice = dx.expect("the gradient was asked for");
     for (block, trunk) in blocks.iter().zip(&trunks).rev() {
         if let Some(pool) = builder.max_pool_of(block) {
-            let dh = builder.activation(format!("{}.dh", block.name), pool.input_len());
+            let dh = builder.activation(format!("{}.dh", block.name), trunk.map.output_len());
             builder.emit([pool.backward(trunk.h, grad, dh)]);
             grad = dh;
         }
         builder.dropout(block, grad);
-        builder.backward_trunk(block, trunk, grad, true, None);
+        builder.backward_trunk(block, trunk, Upstream { gradient: grad, dense: true, pooled: None });
         if block.index > 0 {
             grad = builder.backward_input(block, trunk, grad);
         }
-        builder.metrics(block.index, Rows::default(), Mode::Train);
+        builder.metrics(block.index, Measured::default(), Mode::Train);
         builder.update(block.index);
         builder.close_stage(format!("{} backward", block.name));
     }

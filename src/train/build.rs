@@ -3,19 +3,19 @@
 use crate::gpu::{Dispatch, Slice, Stage};
 use crate::kernels::Activation;
 use crate::kernels::augment::Augment;
-use crate::kernels::batchnorm::BatchNorm;
+use crate::kernels::batchnorm::{BatchNorm, Normalised};
+use crate::kernels::batchnorm_backward::Upstream;
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::dropout::Dropout;
-use crate::kernels::optimizer::{Kind, Optimizer};
-use crate::kernels::pool::{AveragePool, MaxPool};
+use crate::kernels::optimizer::Optimizer;
+use crate::kernels::pool::MaxPool;
 use crate::kernels::pred::SoftmaxCrossEntropy;
-use crate::kernels::reduce::{self, Metrics};
+use crate::kernels::reduce::{self, Measured, Metrics};
 use crate::nn::{Block, MapKind, Nonlin, pad4};
 
 use super::map::{Map, MapLabels};
 use super::network::{Network, Source};
 use super::plan::Mode;
-use super::settings::Optim;
 use super::tensors::{Role, TensorTable};
 
 const CONV: MapLabels = MapLabels { forward: "conv forward", input: "conv dX", weight: "conv dW" };
@@ -44,15 +44,6 @@ pub struct Trunk {
     pub saved: Option<Slice>,
     /// The activation.
     pub h: Slice,
-}
-
-/// The losses that a block's metrics add up.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Rows {
-    /// `[N][2]`: cross-entropy, and 1 where the classifier was wrong.
-    pub pred: Option<Slice>,
-    /// `[N]`: the rows' shares of the similarity loss.
-    pub sim: Option<Slice>,
 }
 
 impl<'n> Builder<'n> {
@@ -90,7 +81,15 @@ impl<'n> Builder<'n> {
             return Slice { bytes: 4 * elements, ..network.inputs.samples };
         };
         let x = self.activation("input.x".into(), elements);
-        let augment = Augment::new(self.batch, shape.height as u32, shape.width as u32, mean, std);
+        let augment = Augment {
+            batch: self.batch,
+            height: shape.height as u32,
+            width: shape.width as u32,
+            channels: shape.channels as u32,
+            rows: network.model.input.h == 1,
+            mean: *mean,
+            std: *std,
+        };
         let crops = network.inputs.crops.expect("pixels come with crops");
         self.emit([augment.dispatch(network.inputs.samples, crops, x)]);
         x
@@ -126,22 +125,14 @@ impl<'n> Builder<'n> {
             }
             Mode::Evaluate => self.emit([norm.statistics_eval(running, saved)]),
         }
-        self.emit([norm.apply(y, saved, affine, h, activation)]);
+        self.emit([norm.apply(Normalised { y, saved, affine, activation }, h)]);
         Trunk { map, x, y, saved: Some(saved), h }
     }
 
-    /// Backward through activation, norm and map: `grad` holds dL/dh where `dense`, receives dL/dy; `pooled` is the
-    /// gradient of an average-pooled copy of h.
-    pub fn backward_trunk(
-        &mut self,
-        block: &Block,
-        trunk: &Trunk,
-        grad: Slice,
-        dense: bool,
-        pooled: Option<(Slice, AveragePool)>,
-    ) {
+    /// Backward through activation, norm and map: `upstream.gradient` holds dL/dh where it is dense, and receives dL/dy.
+    pub fn backward_trunk(&mut self, block: &Block, trunk: &Trunk, upstream: Upstream) {
         let arena = &self.network.arenas[block.index];
-        let activation = self.nonlinearity();
+        let (activation, grad) = (self.nonlinearity(), upstream.gradient);
         let norm = BatchNorm { rows: trunk.map.rows(), channels: trunk.map.channels() };
         let (name, labels) = (&block.name, block_labels(&trunk.map));
         match trunk.saved {
@@ -149,13 +140,13 @@ impl<'n> Builder<'n> {
                 let affine = arena.norm_affine().expect("a normalised block has a norm");
                 let daffine = arena.norm_affine_grad().expect("a normalised block has a norm");
                 let workspace = self.scratch(name, "norm gradient partials", norm.workspace_bytes());
-                let sources = (grad, dense, pooled);
-                self.emit(norm.backward(trunk.y, saved, affine, sources, activation, daffine, workspace));
+                let of = Normalised { y: trunk.y, saved, affine, activation };
+                self.emit(norm.backward(of, upstream, daffine, workspace));
                 // The map's bias stands before the norm, which takes any constant away again: its gradient is exactly
                 // zero, and its place in the arena, never written, holds that zero.
             }
             None => {
-                self.emit([norm.backward_activation(trunk.y, (grad, dense, pooled), activation)]);
+                self.emit([norm.backward_activation(trunk.y, upstream, activation)]);
                 let suffix = if matches!(trunk.map, Map::Conv(_)) { "conv.bias" } else { "linear.bias" };
                 if let Some(dbias) = arena.grad(suffix) {
                     self.column_sum(name, norm.rows, norm.channels, grad, dbias);
@@ -191,13 +182,14 @@ impl<'n> Builder<'n> {
             stream: block.index as u32,
             whole_maps: matches!(block.map, MapKind::Conv { .. }),
         };
-        self.emit([dropout.dispatch(self.network.inputs.step, tensor)]);
+        self.emit([dropout.forward(self.network.inputs.step, tensor)]);
     }
 
     /// The 2×2 pooling behind a block, if it has one.
     pub fn max_pool(&mut self, block: &Block, h: Slice) -> Slice {
         let Some(pool) = self.max_pool_of(block) else { return h };
-        let out = self.activation(format!("{}.out", block.name), pool.output_len());
+        let pixels = u64::from(pool.batch) * u64::from(pool.out_height()) * u64::from(pool.out_width());
+        let out = self.activation(format!("{}.out", block.name), pixels * u64::from(pool.channels));
         self.emit([pool.forward(h, out)]);
         out
     }
@@ -211,11 +203,6 @@ impl<'n> Builder<'n> {
             width: shape.w as u32,
             channels: pad4(shape.c) as u32,
         })
-    }
-
-    /// The output layer's map: features to classes.
-    pub fn output_map(&self) -> Map {
-        self.dense(self.network.model.output.device_features)
     }
 
     /// A classifier over `features` device features: logits from `x`, and the losses of its rows. In training also
@@ -266,33 +253,27 @@ impl<'n> Builder<'n> {
     }
 
     /// Adds the step's losses, and in training the trunk's gradient norm, to the totals of arena `owner`.
-    pub fn metrics(&mut self, owner: usize, rows: Rows, mode: Mode) {
+    pub fn metrics(&mut self, owner: usize, mut measured: Measured, mode: Mode) {
         let network = self.network;
         let arena = &network.arenas[owner];
         let trunk = Slice { bytes: arena.trunk_bytes, ..arena.grads };
-        let partials = (mode == Mode::Train && arena.trunk_bytes > 0).then(|| {
-            let len = (arena.trunk_bytes / 4) as u32;
-            let count = reduce::partials(len);
-            let partials = self.activation(format!("{}.norm rows", network.title(owner)), u64::from(count));
-            self.emit([reduce::sum_of_squares(len, trunk, partials)]);
-            (partials, count)
-        });
-        let metrics = Metrics { samples: self.batch, partials: partials.map_or(0, |(_, count)| count) };
-        let partials = partials.map(|(slice, _)| slice);
-        self.emit([metrics.dispatch(rows.pred, rows.sim, partials, network.inputs.step, network.totals_of(owner))]);
+        let len = (arena.trunk_bytes / 4) as u32;
+        let partials = reduce::partials(len);
+        if mode == Mode::Train {
+            let rows = self.activation(format!("{}.norm rows", network.title(owner)), u64::from(partials));
+            self.emit([reduce::sum_of_squares(len, trunk, rows)]);
+            measured.partials = Some(rows);
+        }
+        let metrics = Metrics { samples: self.batch, partials };
+        self.emit([metrics.dispatch(measured, network.inputs.step, network.totals_of(owner))]);
     }
 
     /// One dispatch that updates every trained tensor of arena `owner`.
     pub fn update(&mut self, owner: usize) {
         let (arena, train) = (&self.network.arenas[owner], &self.network.train);
-        let kind = match train.optim {
-            Optim::Adam => Kind::Adam,
-            Optim::AmsGrad => Kind::AmsGrad,
-            Optim::Sgd => Kind::Sgd { momentum: train.momentum as f32 },
-        };
         let len = (arena.weights.bytes / 4) as u32;
-        let optimizer = Optimizer { len, kind, weight_decay: train.weight_decay as f32 };
-        self.emit([optimizer.dispatch(self.network.inputs.step, arena.weights, arena.grads, &arena.moments)]);
+        let optimizer = Optimizer { len, kind: train.kind(), weight_decay: train.weight_decay as f32 };
+        self.emit(optimizer.dispatch(self.network.inputs.step, arena.weights, arena.grads, &arena.moments));
     }
 
     /// A map's forward with its workspace.
@@ -329,7 +310,7 @@ impl<'n> Builder<'n> {
     }
 
     fn column_sum(&mut self, name: &str, rows: u32, channels: u32, x: Slice, out: Slice) {
-        let workspace = self.scratch(name, "bias partials", reduce::column_sum_workspace(rows, channels));
+        let workspace = self.scratch(name, "bias partials", reduce::column_sum_workspace_bytes(rows, channels));
         self.emit(reduce::column_sum(rows, channels, x, out, workspace));
     }
 

@@ -2,12 +2,14 @@
 //! order of the network. Behind a block's command buffer only its output is left.
 
 use crate::gpu::{Slice, Stage};
+use crate::kernels::batchnorm_backward::Upstream;
 use crate::kernels::conv2d::Conv2d;
-use crate::kernels::pool::AveragePool;
-use crate::kernels::similarity::{Buffers, Mode as SimilarityMode, Similarity};
+use crate::kernels::pool::PoolGeometry;
+use crate::kernels::reduce::Measured;
+use crate::kernels::similarity::{self, Similarity, SimilarityBuffers};
 use crate::nn::{Block, MapKind, pad4};
 
-use super::build::{Builder, Rows, Trunk};
+use super::build::{Builder, Trunk};
 use super::map::{Map, MapLabels};
 use super::network::Network;
 use super::plan::Mode;
@@ -26,7 +28,7 @@ pub fn plan(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
     let owner = network.output();
     let features = network.model.output.device_features;
     let (rows, _) = builder.classifier(owner, x, features, Mode::Train, network.losses.output, false);
-    builder.metrics(owner, Rows { pred: Some(rows), sim: None }, Mode::Train);
+    builder.metrics(owner, Measured { pred_rows: Some(rows), ..Measured::default() }, Mode::Train);
     builder.update(owner);
     builder.close_stage("output");
     builder.finish()
@@ -35,22 +37,22 @@ pub fn plan(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
 /// A block's whole step; returns its output, computed with the weights from before the update.
 fn block_step(builder: &mut Builder<'_>, block: &Block, x: Slice) -> Slice {
     let trunk = builder.trunk(block, x, Mode::Train);
-    let mut rows = Rows::default();
+    let mut measured = Measured::default();
     let mut pooled = None;
     if block.heads.pred {
         let (pred_rows, dpool, pool) = pred_head(builder, block, &trunk);
-        rows.pred = Some(pred_rows);
+        measured.pred_rows = Some(pred_rows);
         pooled = Some((dpool, pool));
     }
-    let (grad, dense) = if block.heads.sim {
+    let (gradient, dense) = if block.heads.sim {
         let (sim_rows, dh) = sim_head(builder, block, &trunk);
-        rows.sim = Some(sim_rows);
+        measured.sim_rows = Some(sim_rows);
         (dh, true)
     } else {
         (builder.activation(format!("{}.dh", block.name), trunk.map.output_len()), false)
     };
-    builder.backward_trunk(block, &trunk, grad, dense, pooled);
-    builder.metrics(block.index, rows, Mode::Train);
+    builder.backward_trunk(block, &trunk, Upstream { gradient, dense, pooled });
+    builder.metrics(block.index, measured, Mode::Train);
     // The heads see the activation before dropout, so the outgoing tensor is thinned out only now.
     builder.dropout(block, trunk.h);
     let out = builder.max_pool(block, trunk.h);
@@ -59,10 +61,10 @@ fn block_step(builder: &mut Builder<'_>, block: &Block, x: Slice) -> Slice {
 }
 
 /// Geometry of the pooling in front of a block's local classifier; 1×1 where there is none.
-pub fn pred_pool(builder: &Builder<'_>, block: &Block) -> AveragePool {
+pub fn pred_pool(builder: &Builder<'_>, block: &Block) -> PoolGeometry {
     let shape = block.out_shape;
     let (kh, kw, pad_h, pad_w) = block.pred_pool.map_or((1, 1, 0, 0), |p| (p.kh, p.kw, p.pad_h, p.pad_w));
-    AveragePool {
+    PoolGeometry {
         batch: builder.batch,
         height: shape.h as u32,
         width: shape.w as u32,
@@ -75,19 +77,19 @@ pub fn pred_pool(builder: &Builder<'_>, block: &Block) -> AveragePool {
 }
 
 /// The features that a block's local classifier sees: its activation, pooled where the block says so.
-pub fn pred_features(builder: &mut Builder<'_>, block: &Block, h: Slice) -> (Slice, AveragePool, usize) {
+pub fn pred_features(builder: &mut Builder<'_>, block: &Block, h: Slice) -> (Slice, PoolGeometry, usize) {
     let pool = pred_pool(builder, block);
     let features = (pool.out_height() * pool.out_width() * pool.channels) as usize;
     if block.pred_pool.is_none() {
         return (h, pool, features);
     }
     let pooled = builder.activation(format!("{}.pooled", block.name), u64::from(builder.batch) * features as u64);
-    builder.emit([pool.forward(h, pooled)]);
+    builder.emit([pool.average(h, pooled)]);
     (pooled, pool, features)
 }
 
 /// The local classifier: losses of its rows, and the gradient of the pooled activation.
-fn pred_head(builder: &mut Builder<'_>, block: &Block, trunk: &Trunk) -> (Slice, Slice, AveragePool) {
+fn pred_head(builder: &mut Builder<'_>, block: &Block, trunk: &Trunk) -> (Slice, Slice, PoolGeometry) {
     let (x, pool, features) = pred_features(builder, block, trunk.h);
     let weight = builder.network.losses.pred;
     let (rows, dx) = builder.classifier(block.index, x, features, Mode::Train, weight, true);
@@ -119,28 +121,25 @@ fn sim_head(builder: &mut Builder<'_>, block: &Block, trunk: &Trunk) -> (Slice, 
     let z = builder.activation(format!("{name}.z"), map.output_len());
     builder.forward(&map, SIM, trunk.h, weight, None, z, name);
 
-    // golden/README.md, "Similarity": maps are reduced to their deviation only where there are more than three of
-    // them and they have more than one row.
-    let spatial_std =
-        matches!(map, Map::Conv(_)) && !network.model.config.no_similarity_std && shape.c > 3 && shape.h > 1;
-    let similarity = Similarity {
-        batch,
-        spatial: (shape.h * shape.w) as u32,
-        channels,
-        real_channels: shape.c as u32,
-        mode: if spatial_std { SimilarityMode::SpatialStd } else { SimilarityMode::Flat },
-        classes: network.model.config.num_classes as u32,
+    let config = &network.model.config;
+    let mode = match map {
+        Map::Conv(_) => similarity::Mode::of_maps(shape.c as u32, shape.h as u32, !config.no_similarity_std),
+        Map::Dense { .. } => similarity::Mode::Flat,
     };
-    let buffers = Buffers {
+    let (spatial, real_channels) = ((shape.h * shape.w) as u32, shape.c as u32);
+    let loss = Similarity { batch, spatial, channels, real_channels, mode };
+    let buffers = SimilarityBuffers {
         z,
-        u: builder.scratch(name, "u", similarity.u_bytes()),
-        stats: builder.scratch(name, "sim stats", similarity.stats_bytes()),
-        matrix: builder.scratch(name, "similarity", similarity.matrix_bytes()),
-        rows: builder.scratch(name, "sim rows", similarity.rows_bytes()),
-        coefficients: builder.scratch(name, "sim coefficients", similarity.coefficients_bytes()),
+        u: builder.scratch(name, "u", loss.u_bytes()),
+        stats: builder.scratch(name, "sim stats", loss.stats_bytes()),
+        matrix: builder.scratch(name, "similarity", loss.matrix_bytes()),
+        rows: builder.scratch(name, "sim rows", loss.rows_bytes()),
+        coefficients: builder.scratch(name, "sim coefficients", loss.coefficients_bytes()),
         labels: builder.labels(),
     };
-    builder.emit(similarity.dispatches(&buffers, network.losses.sim as f32));
+    let classes = config.num_classes as u32;
+    builder.emit(loss.forward(&buffers, classes));
+    builder.emit(loss.backward(&buffers, classes, network.losses.sim as f32));
 
     let dw = arena.grad("sim.weight").expect("a sim head has weights");
     builder.backward_weight(&map, SIM, trunk.h, z, dw, name);

@@ -78,7 +78,8 @@ impl Map {
         match self {
             Self::Conv(conv) => conv.forward(labels.forward, x, weight, bias, y),
             Self::Dense { batch, fan_in, fan_out, tuning } => {
-                let gemm = Gemm { m: *batch, n: *fan_out, k: *fan_in, op: Op::Nn, bias: bias.is_some(), tuning: *tuning };
+                let gemm =
+                    Gemm { m: *batch, n: *fan_out, k: *fan_in, op: Op::Nn, bias: bias.is_some(), tuning: *tuning };
                 product(&gemm, labels.forward, x, weight, bias, y, workspace)
             }
         }

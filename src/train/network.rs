@@ -5,7 +5,7 @@ use crate::kernels::gemm::Tuning;
 use crate::nn::{Block, Model, Owner, pad4};
 
 use super::arena::Arena;
-use super::settings::{LossWeights, Optim, TrainConfig};
+use super::settings::{LossWeights, TrainConfig};
 use super::tensors::{Role, TensorTable};
 
 /// How samples reach the device.
@@ -14,9 +14,9 @@ pub enum Source {
     /// Bytes `[N, H, W, C]`, cropped, flipped and normalised by a kernel.
     Pixels {
         /// Mean of each channel, of values in [0, 1].
-        mean: Vec<f32>,
+        mean: [f32; 3],
         /// Standard deviation of each channel.
-        std: Vec<f32>,
+        std: [f32; 3],
     },
     /// Numbers, uploaded as they are.
     Floats,
@@ -70,12 +70,7 @@ impl Network {
     /// Lays out the persistent tensors for batches of up to `train.batch_size` samples.
     pub fn new(model: Model, train: TrainConfig, source: Source, tuning: Tuning) -> Self {
         let mut tensors = TensorTable::default();
-        let moments: &[&str] = match train.optim {
-            Optim::Adam => &["m", "v"],
-            Optim::AmsGrad => &["m", "v", "vmax"],
-            Optim::Sgd if train.momentum != 0.0 => &["v"],
-            Optim::Sgd => &[],
-        };
+        let moments = train.kind().state();
         let mut arenas = Vec::with_capacity(model.blocks.len() + 1);
         for block in &model.blocks {
             arenas.push(Arena::new(&mut tensors, &model.params, Owner::Block(block.index), &block.name, moments));

@@ -129,8 +129,12 @@ impl MemoryReport {
     /// The memory of `plan`, whose activations are in `pool`.
     pub fn new(plan: &Plan, pool: &Pool) -> Self {
         let dispatches = || plan.stages.iter().flat_map(|stage| &stage.dispatches);
-        let stage_of: Vec<usize> =
-            plan.stages.iter().enumerate().flat_map(|(i, stage)| std::iter::repeat_n(i, stage.dispatches.len())).collect();
+        let stage_of: Vec<usize> = plan
+            .stages
+            .iter()
+            .enumerate()
+            .flat_map(|(i, stage)| std::iter::repeat_n(i, stage.dispatches.len()))
+            .collect();
         let mut live = vec![0u64; stage_of.len()];
         let mut tensors = Vec::new();
         for (index, span) in lifetimes(plan.tensors.infos().len(), dispatches()).into_iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::optimizer::Kind;
 use crate::nn::{LossSup, ModelConfig};
 
 /// The optimiser (`--optim`).
@@ -56,6 +57,15 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// The update rule as the kernel knows it.
+    pub fn kind(&self) -> Kind {
+        match self.optim {
+            Optim::Adam => Kind::Adam,
+            Optim::AmsGrad => Kind::AmsGrad,
+            Optim::Sgd => Kind::Sgd { momentum: self.momentum as f32 },
+        }
+    }
+
     /// Learning rate of an epoch, counted from 1: every milestone that lies behind it has multiplied the rate.
     pub fn lr_at(&self, epoch: usize) -> f64 {
         let passed = self.lr_decay_milestones.iter().filter(|&&milestone| milestone < epoch).count();
@@ -96,7 +106,8 @@ mod tests {
 
     #[test]
     fn the_rate_falls_after_each_milestone() {
-        let train = TrainConfig { lr: 1.0, lr_decay_milestones: vec![2, 4], lr_decay_fact: 0.5, ..TrainConfig::default() };
+        let train =
+            TrainConfig { lr: 1.0, lr_decay_milestones: vec![2, 4], lr_decay_fact: 0.5, ..TrainConfig::default() };
         let rates: Vec<f64> = (1..=6).map(|epoch| train.lr_at(epoch)).collect();
         assert_eq!(rates, [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]);
     }

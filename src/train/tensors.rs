@@ -92,8 +92,9 @@ pub struct Pool {
 impl Pool {
     /// Assigns a buffer to each tensor of `wanted` (id, bytes, lifetime), growing the pool where nothing fits.
     ///
-    /// Largest first, each into the buffer that it fits best: interval colouring by first fit decreasing, which on the
-    /// chains that networks are comes out at the peak of live bytes or close to it.
+    /// Largest first, each into the first buffer that is free and large enough: interval colouring by first fit
+    /// decreasing, which on the chains that networks are comes out at the peak of live bytes or close to it. A plan that
+    /// has been assigned before gets the same buffers again, and one of the same shape for a smaller batch fits in them.
     pub fn assign(&mut self, wanted: &[(TensorId, u64, RangeInclusive<usize>)]) -> Vec<(TensorId, usize)> {
         let mut order: Vec<usize> = (0..wanted.len()).collect();
         order.sort_by_key(|&index| (std::cmp::Reverse(wanted[index].1), index));
@@ -102,15 +103,12 @@ impl Pool {
         for index in order {
             let (id, bytes, lifetime) = &wanted[index];
             let free = |buffer: &usize| tenants[*buffer].iter().all(|other| disjoint(other, lifetime));
-            let fitting = (0..self.bytes.len()).filter(free).filter(|&b| self.bytes[b] >= *bytes);
-            let buffer = match fitting.min_by_key(|&b| self.bytes[b]) {
-                Some(buffer) => buffer,
-                None => {
-                    self.bytes.push(*bytes);
-                    tenants.push(Vec::new());
-                    self.bytes.len() - 1
-                }
-            };
+            let fitting = (0..self.bytes.len()).filter(|&buffer| self.bytes[buffer] >= *bytes).find(free);
+            let buffer = fitting.unwrap_or_else(|| {
+                self.bytes.push(*bytes);
+                tenants.push(Vec::new());
+                self.bytes.len() - 1
+            });
             tenants[buffer].push(lifetime.clone());
             assignment.push((*id, buffer));
         }
@@ -144,6 +142,9 @@ mod tests {
             let mut pool = Pool::default();
             let assignment = pool.assign(&wanted);
             prop_assert_eq!(assignment.len(), wanted.len());
+            let size = pool.bytes.len();
+            prop_assert_eq!(pool.assign(&wanted), assignment.clone());
+            prop_assert_eq!(pool.bytes.len(), size);
             for (i, &(a, buffer)) in assignment.iter().enumerate() {
                 let (_, bytes, life) = &wanted[a.0 as usize];
                 prop_assert!(pool.bytes[buffer] >= *bytes);

@@ -17,6 +17,9 @@ use super::tensors::{Pool, Role, TensorInfo};
 /// Steps that the host may be ahead of the GPU.
 const STEPS_AHEAD: usize = 3;
 
+/// What the names of the optimiser's tensors begin with in a checkpoint.
+const OPTIMIZER: &str = "optimizer.";
+
 /// A batch's pictures, as the network's [`Source`](super::Source) wants them.
 #[derive(Debug, Clone, Copy)]
 pub enum Samples<'a> {
@@ -185,7 +188,12 @@ impl Trainer {
     ///
     /// # Errors
     /// What the device reports.
-    pub async fn profile(&mut self, samples: Samples<'_>, labels: &[u32], lr: f64) -> Result<Vec<StageTime>, TrainError> {
+    pub async fn profile(
+        &mut self,
+        samples: Samples<'_>,
+        labels: &[u32],
+        lr: f64,
+    ) -> Result<Vec<StageTime>, TrainError> {
         let key = (Mode::Train, labels.len() as u32);
         self.prepare(key.0, key.1)?;
         let mut encoder = self.encoder("upload");
@@ -300,7 +308,7 @@ impl Trainer {
     /// [`TrainError::Tensor`] for one of another length.
     pub fn load(&mut self, find: impl Fn(&str) -> Option<Vec<f32>>) -> Result<(), TrainError> {
         for arena in &self.network.arenas {
-            for (prefix, slice, role) in tensors_of(arena) {
+            for (prefix, slice, role) in tensors_of(&self.network, arena) {
                 let mut content = vec![0f32; (slice.bytes / 4) as usize];
                 for place in arena.places().iter().filter(|place| place.role == role) {
                     let param = &self.network.model.params[place.param];
@@ -327,9 +335,9 @@ impl Trainer {
     pub async fn save(&mut self, optimizer: bool) -> Result<Vec<NamedTensor>, TrainError> {
         let mut tensors = Vec::new();
         for index in 0..self.network.arenas.len() {
-            for (prefix, slice, role) in tensors_of(&self.network.arenas[index].clone()) {
-                if optimizer || !prefix.starts_with("optimizer.") {
-                    self.export(index, prefix, slice, role, &mut tensors).await?;
+            for (prefix, slice, role) in tensors_of(&self.network, &self.network.arenas[index]) {
+                if optimizer || !prefix.starts_with(OPTIMIZER) {
+                    self.export(index, &prefix, slice, role, &mut tensors).await?;
                 }
             }
         }
@@ -382,14 +390,13 @@ impl Trainer {
 }
 
 /// The arena's tensors that a checkpoint holds, each with the prefix of its names and the role of its content.
-fn tensors_of(arena: &Arena) -> Vec<(&'static str, Slice, ParamRole)> {
-    let prefixes: &[&str] = match arena.moments.len() {
-        1 => &["optimizer.v."],
-        _ => &["optimizer.m.", "optimizer.v.", "optimizer.vmax."],
-    };
-    let mut tensors = vec![("", arena.weights, ParamRole::Train), ("", arena.statistics, ParamRole::Stat)];
-    tensors.extend(prefixes.iter().zip(&arena.moments).map(|(prefix, slice)| (*prefix, *slice, ParamRole::Train)));
-    tensors
+fn tensors_of(network: &Network, arena: &Arena) -> Vec<(String, Slice, ParamRole)> {
+    let weights = (String::new(), arena.weights, ParamRole::Train);
+    let statistics = (String::new(), arena.statistics, ParamRole::Stat);
+    let names = network.train.kind().state().iter();
+    let moments =
+        names.zip(&arena.moments).map(|(name, &slice)| (format!("{OPTIMIZER}{name}."), slice, ParamRole::Train));
+    [weights, statistics].into_iter().chain(moments).collect()
 }
 
 fn usage(info: &TensorInfo) -> wgpu::BufferUsages {

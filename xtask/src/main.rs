@@ -1,1 +1,127 @@
-fn main() {}
+//! The developer's commands: `cargo xtask quickstart | test | bench`.
+//!
+//! Thin on purpose: standard library only, built in seconds, so that a fresh machine is at work at once. The rooms are
+//! `vulkan` (is there an adapter, and how to get one), `steps` (running commands one after the other) and this
+//! file, which knows the commands.
+
+mod steps;
+mod vulkan;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use steps::{Failure, Step, run_all};
+
+const HELP: &str = "\
+cargo xtask COMMAND: the two commands of the README, and what developers need besides
+
+  quickstart [FLAG...]  builds predsim and trains a small network on embedded MNIST digits, in at most two minutes on
+                        two cores without a GPU; flags go to `predsim train` (try --epochs 8)
+  test [FILTER...]      everything that has to pass: formatting, clippy, docs, all tests, the wasm32 build; with a
+                        filter only the tests whose names contain it
+  bench [ARG...]        kernel benchmarks (`cargo bench`); arguments go to cargo, e.g. `--bench gemm`
+  help                  this text
+
+Every command first looks for a GPU driver. On a Debian or Ubuntu machine without one it installs Mesa's software Vulkan
+driver through apt, and says so; elsewhere it says what to install.
+Exit codes: 0 done, 2 the command line is wrong, 3 no usable driver, 1 a step failed.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[] as &[String]),
+    };
+    let outcome = match command {
+        "quickstart" => vulkan::ensure_adapter().and_then(|()| quickstart(rest)),
+        "test" => vulkan::ensure_adapter().and_then(|()| test(rest)),
+        "bench" => vulkan::ensure_adapter().and_then(|()| bench(rest)),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(Failure::usage(format!("unknown command {other:?}; known: quickstart, test, bench, help"))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// The workspace's root: the folder above this crate.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+fn quickstart(rest: &[String]) -> Result<(), Failure> {
+    let train = ["run", "--release", "--quiet", "--bin", "predsim", "--", "train", "--recipe", "quickstart"];
+    run_all(vec![
+        Step::cargo("build predsim (a few minutes the first time)", &["build", "--release", "--bin", "predsim"]),
+        Step::cargo("train on embedded digits", &train).args(["--overwrite"]).args(rest),
+    ])
+}
+
+fn bench(rest: &[String]) -> Result<(), Failure> {
+    run_all(vec![Step::cargo("benchmarks", &["bench"]).args(rest)])
+}
+
+fn test(filters: &[String]) -> Result<(), Failure> {
+    let tests = Step::cargo("tests", &["test", "--release", "--workspace"]);
+    if !filters.is_empty() {
+        return run_all(vec![tests.args(["--"]).args(filters)]);
+    }
+    for component in ["rustfmt", "clippy"] {
+        ensure_component(component)?;
+    }
+    run_all(vec![
+        Step::cargo("formatting", &["fmt", "--all", "--check"]),
+        Step::cargo("clippy", &["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"]),
+        Step::cargo("documentation", &["doc", "--workspace", "--no-deps", "--release"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+        tests,
+    ])?;
+    wasm()
+}
+
+/// rustfmt and clippy come with most toolchains; a minimal one fetches them.
+fn ensure_component(name: &str) -> Result<(), Failure> {
+    let subcommand = if name == "rustfmt" { "fmt" } else { name };
+    if Step::cargo(name, &[subcommand, "--version"]).succeeds() {
+        return Ok(());
+    }
+    run_all(vec![Step::new(&format!("install {name}"), "rustup", &["component", "add", name])])
+}
+
+const WASM: &str = "wasm32-unknown-unknown";
+
+/// The library has to build for the browser. Where the target cannot be had, that is said, not hidden.
+fn wasm() -> Result<(), Failure> {
+    if !wasm_target() {
+        println!("\nSKIPPED: the {WASM} build: `rustup target add {WASM}` does not work here");
+        return Ok(());
+    }
+    run_all(vec![Step::cargo("library for the browser", &["build", "--release", "--lib", "--target", WASM])])
+}
+
+fn wasm_target() -> bool {
+    if wasm_installed() {
+        return true;
+    }
+    println!("\n== install the target {WASM}");
+    if Step::new("rustup", "rustup", &["target", "add", WASM]).succeeds() {
+        return true;
+    }
+    let script = root().join("../shared/tools/wasm32-target.sh");
+    script.is_file() && Step::new("target", "bash", &[&script.to_string_lossy()]).succeeds()
+}
+
+fn wasm_installed() -> bool {
+    let output = std::process::Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()).output();
+    let Ok(output) = output else { return false };
+    let sysroot = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Path::new(&sysroot).join("lib/rustlib").join(WASM).join("lib").is_dir()
+}
