@@ -35,7 +35,11 @@ fn batchnorm(criterion: &mut Criterion) {
         let statistics = norm.statistics(y, workspace, running, saved);
         measure(criterion, &gpu, &lab, &name("statistics"), bytes, &statistics);
         measure(criterion, &gpu, &lab, &name("apply"), 2 * bytes, &[norm.apply(of, h)]);
-        measure(criterion, &gpu, &lab, &name("backward"), 5 * bytes, &norm.backward(of, upstream, daffine, workspace));
+        let dense = Upstream { pooled: None, ..upstream };
+        let backward = norm.backward(of, dense, daffine, workspace);
+        measure(criterion, &gpu, &lab, &name("backward, dense"), 5 * bytes, &backward);
+        let backward = norm.backward(of, upstream, daffine, workspace);
+        measure(criterion, &gpu, &lab, &name("backward, dense and pooled"), 5 * bytes, &backward);
     }
 }
 

@@ -63,9 +63,16 @@ fn average(
     let right = min(max(at.w * p.kw + p.kw, p.pad_w) - p.pad_w, p.width);
     var sum = vec4<f32>(0.0);
     for (var h = top; h < bottom; h += 1u) {
+        let begin = index(at.sample, h, left, at.group);
+        let end = begin + (right - left) * p.groups;
         var line = vec4<f32>(0.0);
-        for (var w = left; w < right; w += 1u) {
-            line += x[index(at.sample, h, w, at.group)];
+        var i = begin;
+        // Two at a time: independent loads.
+        for (; i + p.groups < end; i += 2u * p.groups) {
+            line += x[i] + x[i + p.groups];
+        }
+        if (i < end) {
+            line += x[i];
         }
         sum += line;
     }

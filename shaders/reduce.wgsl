@@ -40,9 +40,12 @@ fn column_sum(
     let g = column_p.groups;
     var sum = vec4<f32>(0.0);
     var row = s.first;
-    for (; row + 4u <= s.end; row += 4u) {
+    for (; row + 8u <= s.end; row += 8u) {
         let i = row * g + s.group;
-        sum += (column_x[i] + column_x[i + g]) + (column_x[i + 2u * g] + column_x[i + 3u * g]);
+        let j = i + 4u * g;
+        let first = (column_x[i] + column_x[i + g]) + (column_x[i + 2u * g] + column_x[i + 3u * g]);
+        let second = (column_x[j] + column_x[j + g]) + (column_x[j + 2u * g] + column_x[j + 3u * g]);
+        sum += first + second;
     }
     for (; row < s.end; row += 1u) {
         sum += column_x[row * g + s.group];
