@@ -1,0 +1,149 @@
+// Pooling of [N, H, W, channels]: average with kernel = stride and zero padding, maximum over 2x2 windows. One
+// invocation makes four channels of one window.
+
+struct Params {
+    batch: u32,
+    height: u32,
+    width: u32,
+    groups: u32,
+    kh: u32,
+    kw: u32,
+    pad_h: u32,
+    pad_w: u32,
+    // Windows along each axis; in maximum_backward also those cut off by the map's edge.
+    windows_h: u32,
+    windows_w: u32,
+    // Windows along each axis that the forward pass had.
+    out_h: u32,
+    out_w: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> forward_out: array<vec4<f32>>;
+
+@group(0) @binding(2) var<storage, read> backward_dout: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> backward_dx: array<vec4<f32>>;
+
+struct Cell {
+    sample: u32,
+    h: u32,
+    w: u32,
+    group: u32,
+}
+
+// The window of an invocation; `sample` is past the batch when there is nothing to do.
+fn cell_of(invocation: u32) -> Cell {
+    let cell = invocation / p.groups;
+    let line = cell / p.windows_w;
+    let sample = line / p.windows_h;
+    return Cell(sample, line - sample * p.windows_h, cell - line * p.windows_w, invocation - cell * p.groups);
+}
+
+fn index(sample: u32, h: u32, w: u32, group: u32) -> u32 {
+    return ((sample * p.height + h) * p.width + w) * p.groups + group;
+}
+
+@compute @workgroup_size(64)
+fn average(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let invocation = linear_group(wid, groups) * 64u + lane;
+    let at = cell_of(invocation);
+    if (at.sample >= p.batch) {
+        return;
+    }
+    // The window without the part that lies in the padding.
+    let top = max(at.h * p.kh, p.pad_h) - p.pad_h;
+    let left = max(at.w * p.kw, p.pad_w) - p.pad_w;
+    let bottom = min(max(at.h * p.kh + p.kh, p.pad_h) - p.pad_h, p.height);
+    let right = min(max(at.w * p.kw + p.kw, p.pad_w) - p.pad_w, p.width);
+    var sum = vec4<f32>(0.0);
+    for (var h = top; h < bottom; h += 1u) {
+        let begin = index(at.sample, h, left, at.group);
+        let end = begin + (right - left) * p.groups;
+        var line = vec4<f32>(0.0);
+        var i = begin;
+        // Two at a time: independent loads.
+        for (; i + p.groups < end; i += 2u * p.groups) {
+            line += x[i] + x[i + p.groups];
+        }
+        if (i < end) {
+            line += x[i];
+        }
+        sum += line;
+    }
+    forward_out[invocation] = sum / f32(p.kh * p.kw);
+}
+
+@compute @workgroup_size(64)
+fn maximum(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let invocation = linear_group(wid, groups) * 64u + lane;
+    let at = cell_of(invocation);
+    if (at.sample >= p.batch) {
+        return;
+    }
+    let first = index(at.sample, 2u * at.h, 2u * at.w, at.group);
+    let below = first + p.width * p.groups;
+    let top = larger(x[first], x[first + p.groups]);
+    let bottom = larger(x[below], x[below + p.groups]);
+    forward_out[invocation] = larger(top, bottom);
+}
+
+// max() may drop a NaN in its first operand; this keeps it.
+fn larger(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return select(a, b, b > a);
+}
+
+// The gradient goes to the first of the largest pixels in row order; pixels of no whole window get 0.
+@compute @workgroup_size(64)
+fn maximum_backward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = cell_of(linear_group(wid, groups) * 64u + lane);
+    if (at.sample >= p.batch) {
+        return;
+    }
+    let h = 2u * at.h;
+    let w = 2u * at.w;
+    let first = index(at.sample, h, w, at.group);
+    let below = first + p.width * p.groups;
+    let zero = vec4<f32>(0.0);
+    if (at.h < p.out_h && at.w < p.out_w) {
+        let d = backward_dout[((at.sample * p.out_h + at.h) * p.out_w + at.w) * p.groups + at.group];
+        let x0 = x[first];
+        let x1 = x[first + p.groups];
+        let x2 = x[below];
+        let x3 = x[below + p.groups];
+        let best01 = larger(x0, x1);
+        let best012 = larger(best01, x2);
+        let take3 = x3 > best012;
+        let take2 = (x2 > best01) & !take3;
+        let take1 = (x1 > x0) & !take2 & !take3;
+        let take0 = !take1 & !take2 & !take3;
+        backward_dx[first] = select(zero, d, take0);
+        backward_dx[first + p.groups] = select(zero, d, take1);
+        backward_dx[below] = select(zero, d, take2);
+        backward_dx[below + p.groups] = select(zero, d, take3);
+        return;
+    }
+    backward_dx[first] = zero;
+    if (w + 1u < p.width) {
+        backward_dx[first + p.groups] = zero;
+    }
+    if (h + 1u < p.height) {
+        backward_dx[below] = zero;
+        if (w + 1u < p.width) {
+            backward_dx[below + p.groups] = zero;
+        }
+    }
+}

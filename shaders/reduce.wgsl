@@ -1,0 +1,145 @@
+// Sums: columns of a matrix, squares of a vector, and the closing of a block's step.
+
+struct ColumnParams {
+    rows: u32,
+    groups: u32,
+    span: u32,
+    slots: u32,
+}
+
+struct SquaresParams {
+    len: u32,
+    // Elements a workgroup sums.
+    span: u32,
+    spare0: u32,
+    spare1: u32,
+}
+
+struct MetricsParams {
+    samples: u32,
+    partials: u32,
+    spare0: u32,
+    spare1: u32,
+}
+
+@group(0) @binding(0) var<uniform> column_p: ColumnParams;
+@group(0) @binding(1) var<storage, read> column_x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> column_out: array<vec4<f32>>;
+
+// [rows, channels] to [slots, channels]. A second run with one slot finishes it.
+@compute @workgroup_size(64)
+fn column_sum(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let s = sweep(linear_group(wid, groups) * 64u + lane, column_p.groups, column_p.rows, column_p.span);
+    if (s.slot >= column_p.slots) {
+        return;
+    }
+    let g = column_p.groups;
+    var sum = vec4<f32>(0.0);
+    var row = s.first;
+    for (; row + 8u <= s.end; row += 8u) {
+        let i = row * g + s.group;
+        let j = i + 4u * g;
+        let first = (column_x[i] + column_x[i + g]) + (column_x[i + 2u * g] + column_x[i + 3u * g]);
+        let second = (column_x[j] + column_x[j + g]) + (column_x[j + 2u * g] + column_x[j + 3u * g]);
+        sum += first + second;
+    }
+    for (; row < s.end; row += 1u) {
+        sum += column_x[row * g + s.group];
+    }
+    column_out[s.slot * g + s.group] = sum;
+}
+
+@group(0) @binding(0) var<uniform> squares_p: SquaresParams;
+@group(0) @binding(1) var<storage, read> squares_x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> squares_out: array<f32>;
+
+var<workgroup> lane_squares: array<f32, 64>;
+
+// One partial sum a workgroup.
+@compute @workgroup_size(64)
+fn sum_of_squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let first = min(wid.x * squares_p.span, squares_p.len);
+    let end = min(first + squares_p.span, squares_p.len);
+    var sum = vec4<f32>(0.0);
+    var i = first + lane;
+    for (; i + 192u < end; i += 256u) {
+        let v = vec4<f32>(squares_x[i], squares_x[i + 64u], squares_x[i + 128u], squares_x[i + 192u]);
+        sum += v * v;
+    }
+    for (; i < end; i += 64u) {
+        sum.x += squares_x[i] * squares_x[i];
+    }
+    lane_squares[lane] = (sum.x + sum.y) + (sum.z + sum.w);
+    workgroupBarrier();
+    if (lane == 0u) {
+        var total = 0.0;
+        for (var other = 0u; other < 64u; other += 1u) {
+            total += lane_squares[other];
+        }
+        squares_out[wid.x] = total;
+    }
+}
+
+@group(0) @binding(0) var<uniform> metrics_p: MetricsParams;
+@group(0) @binding(1) var<storage, read_write> metrics_totals: array<u32, 8>;
+@group(0) @binding(2) var<storage, read> metrics_step: Step;
+// An input that the variant has not is some other tensor, not read.
+@group(0) @binding(3) var<storage, read> metrics_pred: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read> metrics_sim: array<f32>;
+@group(0) @binding(5) var<storage, read> metrics_squares: array<f32>;
+
+// Sums of a lane: pred loss, wrong samples, sim loss, squares of the gradient.
+var<workgroup> lane_metrics: array<vec4<f32>, 64>;
+
+// Infinite or NaN, from the bits: a compiler may assume that floats are neither.
+fn finite(value: f32) -> bool {
+    return (bitcast<u32>(value) & 0x7f800000u) != 0x7f800000u;
+}
+
+fn add(word: u32, value: f32) {
+    metrics_totals[word] = bitcast<u32>(bitcast<f32>(metrics_totals[word]) + value);
+}
+
+@compute @workgroup_size(64)
+fn metrics(@builtin(local_invocation_index) lane: u32) {
+    var own = vec4<f32>(0.0);
+    for (var i = lane; i < metrics_p.samples; i += 64u) {
+        if (HAS_PRED != 0u) {
+            let row = metrics_pred[i];
+            own.x += row.x;
+            own.y += row.y;
+        }
+        if (HAS_SIM != 0u) {
+            own.z += metrics_sim[i];
+        }
+    }
+    if (HAS_NORM != 0u) {
+        for (var i = lane; i < metrics_p.partials; i += 64u) {
+            own.w += metrics_squares[i];
+        }
+    }
+    lane_metrics[lane] = own;
+    workgroupBarrier();
+    if (lane != 0u) {
+        return;
+    }
+    var sum = vec4<f32>(0.0);
+    for (var other = 0u; other < 64u; other += 1u) {
+        sum += lane_metrics[other];
+    }
+    let samples = f32(metrics_p.samples);
+    add(0u, samples);
+    add(1u, sum.x);
+    add(2u, sum.y);
+    add(3u, sum.z * samples);
+    add(4u, sqrt(sum.w));
+    add(5u, 1.0);
+    let sound = finite(sum.x) && finite(sum.z) && finite(sum.w);
+    if (!sound && metrics_totals[6] == 0u) {
+        metrics_totals[6] = metrics_step.number + 1u;
+    }
+}

@@ -1,0 +1,137 @@
+//! Batch normalisation of `[rows, channels]` with the activation behind it: batch statistics, forward.
+//!
+//! Ioffe & Szegedy 2015. The batch's mean and variance are made in two passes: partial moments of runs of rows, merged
+//! in a fixed order (Chan, Golub & LeVeque 1979), which keeps f32 accurate where `E[x²] - E[x]²` would not be. Backward
+//! lives in [`super::batchnorm_backward`].
+
+use bytemuck::{Pod, Zeroable};
+
+use super::activation::ACTIVATION;
+use super::sweep::{SWEEP, Sweep, line};
+use super::{Activation, COMMON};
+use crate::gpu::{Dispatch, Pipeline, Shader, Slice};
+
+/// Added to a variance before its square root.
+pub const EPSILON: f32 = 1e-5;
+/// Share of the new batch in the running statistics.
+pub const MOMENTUM: f32 = 0.1;
+
+const SHADER: Shader =
+    Shader { name: "batchnorm", parts: &[COMMON, SWEEP, ACTIVATION, include_str!("../../shaders/batchnorm.wgsl")] };
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    groups: u32,
+    span: u32,
+    slots: u32,
+    epsilon: f32,
+    momentum: f32,
+    spare: [u32; 2],
+}
+
+/// Normalisation over the rows of `[rows, channels]`: `rows` is `N*H*W` (or `N`), `channels` a multiple of 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchNorm {
+    /// Samples times pixels.
+    pub rows: u32,
+    /// Channels with padding.
+    pub channels: u32,
+}
+
+/// What turns a layer's output `y` into `h = act(gamma * (y - mean) / deviation + beta)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Normalised {
+    /// The layer's output in front of the normalisation, `[rows, channels]`.
+    pub y: Slice,
+    /// `[mean | 1 / sqrt(variance + eps)]`, two vectors of `channels`.
+    pub saved: Slice,
+    /// `[gamma | beta]`, two vectors of `channels`.
+    pub affine: Slice,
+    /// What follows.
+    pub activation: Activation,
+}
+
+impl BatchNorm {
+    /// Bytes of the workspace that [`Self::statistics`] and the backward pass need (one at a time).
+    pub fn workspace_bytes(&self) -> u64 {
+        let sweep = Sweep::reduction(self.rows, self.channels);
+        u64::from(sweep.slots().max(1)) * u64::from(sweep.groups) * 32
+    }
+
+    /// Training: `saved` from the batch `x` `[rows, channels]`, and `running` (`[mean | variance]`, two vectors of
+    /// `channels`) moved towards it by [`MOMENTUM`], with the unbiased variance. For a single row, which has none, the
+    /// running variance moves towards 0.
+    pub fn statistics(&self, x: Slice, workspace: Slice, running: Slice, saved: Slice) -> Vec<Dispatch> {
+        let sweep = Sweep::reduction(self.rows, self.channels);
+        let partial = dispatch("batchnorm statistics", "statistics_partial", Activation::None, sweep)
+            .reads(x)
+            .writes(workspace)
+            .flops(4 * self.elements());
+        let mut finish = dispatch("batchnorm statistics finish", "statistics_finish", Activation::None, sweep)
+            .reads(workspace)
+            .writes(running)
+            .writes(saved);
+        finish.workgroups = line(sweep.groups);
+        vec![partial, finish]
+    }
+
+    /// Evaluation: `saved` from the `running` statistics.
+    pub fn statistics_eval(&self, running: Slice, saved: Slice) -> Dispatch {
+        let sweep = Sweep::elementwise(self.rows, self.channels);
+        let mut eval = dispatch("batchnorm statistics eval", "statistics_eval", Activation::None, sweep)
+            .reads(running)
+            .writes(saved);
+        eval.workgroups = line(sweep.groups);
+        eval
+    }
+
+    /// Writes `h = act(gamma * (y - mean) / deviation + beta)`, `[rows, channels]`.
+    pub fn apply(&self, of: Normalised, h: Slice) -> Dispatch {
+        let sweep = Sweep::elementwise(self.rows, self.channels);
+        dispatch("batchnorm apply", "apply", of.activation, sweep)
+            .reads(of.y)
+            .reads(of.saved)
+            .reads(of.affine)
+            .writes(h)
+            .flops(4 * self.elements())
+    }
+
+    /// Without normalisation: writes `h = act(x)`, `[rows, channels]`.
+    pub fn activate(&self, x: Slice, h: Slice, activation: Activation) -> Dispatch {
+        let sweep = Sweep::elementwise(self.rows, self.channels);
+        dispatch("activation", "activate_only", activation, sweep).reads(x).writes(h)
+    }
+
+    pub(super) fn elements(&self) -> u64 {
+        u64::from(self.rows) * u64::from(self.channels)
+    }
+}
+
+fn dispatch(label: &'static str, entry: &'static str, activation: Activation, sweep: Sweep) -> Dispatch {
+    let params = Params {
+        rows: sweep.rows,
+        groups: sweep.groups,
+        span: sweep.span,
+        slots: sweep.slots(),
+        epsilon: EPSILON,
+        momentum: MOMENTUM,
+        spare: [0; 2],
+    };
+    Dispatch::new(label, pipeline(entry, activation), &params, sweep.workgroups())
+}
+
+fn pipeline(entry: &'static str, activation: Activation) -> Pipeline {
+    Pipeline { shader: SHADER, entry, constants: vec![("ACTIVATION", activation.code())], guarded: true }
+}
+
+/// Every pipeline of this file.
+pub fn variants() -> Vec<Pipeline> {
+    let statistics = ["statistics_partial", "statistics_finish", "statistics_eval"];
+    let statistics = statistics.into_iter().map(|entry| pipeline(entry, Activation::None));
+    let forward = ["apply", "activate_only"]
+        .into_iter()
+        .flat_map(|entry| Activation::ALL.map(|activation| pipeline(entry, activation)));
+    statistics.chain(forward).collect()
+}

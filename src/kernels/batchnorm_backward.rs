@@ -1,0 +1,157 @@
+//! Backward of batch normalisation and activation, in place over the incoming gradient.
+//!
+//! With `xhat = (y - mean) / deviation` and `dz = dh * act'(gamma * xhat + beta)`, Ioffe & Szegedy's gradients are
+//! `dgamma = sum dz*xhat`, `dbeta = sum dz` and
+//! `dy = gamma / deviation * (dz - (dbeta + xhat * dgamma) / rows)`, sums over rows. `xhat` is made again from `y`, so
+//! that nothing but `y` and two numbers a channel has to be kept.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::activation::ACTIVATION;
+use super::batchnorm::{BatchNorm, Normalised};
+use super::pool::PoolGeometry;
+use super::sweep::{SWEEP, Sweep, line};
+use super::{Activation, COMMON};
+use crate::gpu::{Dispatch, Pipeline, Shader, Slice};
+
+const SHADER: Shader = Shader {
+    name: "batchnorm_backward",
+    parts: &[COMMON, SWEEP, ACTIVATION, include_str!("../../shaders/batchnorm_backward.wgsl")],
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    groups: u32,
+    span: u32,
+    slots: u32,
+    height: u32,
+    width: u32,
+    kh: u32,
+    kw: u32,
+    pad_h: u32,
+    pad_w: u32,
+    pooled_height: u32,
+    pooled_width: u32,
+}
+
+/// Where the gradient of `h` comes from, and where the gradient of `y` goes. With neither source it is zero.
+#[derive(Debug, Clone, Copy)]
+pub struct Upstream {
+    /// `[rows, channels]`: the gradient of `y` on return, and the dense part of that of `h` before, if there is one.
+    pub gradient: Slice,
+    /// Whether `gradient` holds a part of the gradient of `h`.
+    pub dense: bool,
+    /// The gradient of an average-pooled copy of `h`, `[N, PH, PW, channels]`, and that pooling, whose batch, height and
+    /// width multiply to `rows` and whose padding is smaller than its kernel. A copy that is not pooled is one with a
+    /// kernel of 1.
+    pub pooled: Option<(Slice, PoolGeometry)>,
+}
+
+impl Upstream {
+    /// The pooled source, if it has any window at all.
+    fn windows(&self) -> Option<(Slice, PoolGeometry)> {
+        self.pooled.filter(|(_, pool)| pool.out_height() > 0 && pool.out_width() > 0)
+    }
+}
+
+impl BatchNorm {
+    /// Writes the gradients of gamma and beta to `daffine` (`[dgamma | dbeta]`, two vectors of `channels`) and that of
+    /// `y` over `upstream.gradient`: partial sums, their sums, the gradient. The workspace is the one of
+    /// [`Self::workspace_bytes`].
+    pub fn backward(&self, of: Normalised, upstream: Upstream, daffine: Slice, workspace: Slice) -> Vec<Dispatch> {
+        let sweep = Sweep::reduction(self.rows, self.channels);
+        let pooled = upstream.windows().map_or(of.y, |(slice, _)| slice);
+        let dense = if upstream.dense { upstream.gradient } else { of.y };
+        let sums = dispatch("batchnorm backward sums", "sums", of.activation, &upstream, sweep)
+            .reads(pooled)
+            .reads(of.y)
+            .reads(of.saved)
+            .reads(of.affine)
+            .reads(dense)
+            .writes(workspace)
+            .flops(7 * self.elements());
+        let params = params(&upstream, sweep);
+        let finish = Dispatch::new(
+            "batchnorm backward finish",
+            pipeline("finish", Activation::None, false, false),
+            &params,
+            line(2 * sweep.groups),
+        )
+        .reads(workspace)
+        .writes(daffine);
+        let sweep = Sweep::elementwise(self.rows, self.channels);
+        let input = dispatch("batchnorm backward input", "input", of.activation, &upstream, sweep)
+            .reads(pooled)
+            .reads(of.y)
+            .reads(of.saved)
+            .reads(of.affine)
+            .reads(daffine)
+            .writes(upstream.gradient)
+            .flops(9 * self.elements());
+        vec![sums, finish, input]
+    }
+
+    /// Without normalisation: writes `dy = dh * act'(y)` over `upstream.gradient`.
+    pub fn backward_activation(&self, y: Slice, upstream: Upstream, activation: Activation) -> Dispatch {
+        let sweep = Sweep::elementwise(self.rows, self.channels);
+        let pooled = upstream.windows().map_or(y, |(slice, _)| slice);
+        dispatch("activation backward", "activation", activation, &upstream, sweep)
+            .reads(pooled)
+            .reads(y)
+            .writes(upstream.gradient)
+    }
+}
+
+fn params(upstream: &Upstream, sweep: Sweep) -> Params {
+    let none = PoolGeometry { batch: 0, height: 1, width: 1, channels: 4, kh: 1, kw: 1, pad_h: 0, pad_w: 0 };
+    let pool = upstream.windows().map_or(none, |(_, pool)| pool);
+    debug_assert!(
+        pool.batch == 0 || pool.batch * pool.height * pool.width == sweep.rows,
+        "{pool:?} is not of {sweep:?}"
+    );
+    Params {
+        rows: sweep.rows,
+        groups: sweep.groups,
+        span: sweep.span,
+        slots: sweep.slots(),
+        height: pool.height,
+        width: pool.width,
+        kh: pool.kh,
+        kw: pool.kw,
+        pad_h: pool.pad_h,
+        pad_w: pool.pad_w,
+        pooled_height: pool.out_height(),
+        pooled_width: pool.out_width(),
+    }
+}
+
+fn dispatch(
+    label: &'static str,
+    entry: &'static str,
+    activation: Activation,
+    upstream: &Upstream,
+    sweep: Sweep,
+) -> Dispatch {
+    let pipeline = pipeline(entry, activation, upstream.dense, upstream.windows().is_some());
+    Dispatch::new(label, pipeline, &params(upstream, sweep), sweep.workgroups())
+}
+
+fn pipeline(entry: &'static str, activation: Activation, dense: bool, pooled: bool) -> Pipeline {
+    let constants = vec![("ACTIVATION", activation.code()), ("DENSE", u32::from(dense)), ("POOLED", u32::from(pooled))];
+    Pipeline { shader: SHADER, entry, constants, guarded: true }
+}
+
+/// Every pipeline of this file.
+pub fn variants() -> Vec<Pipeline> {
+    let mut all = vec![pipeline("finish", Activation::None, false, false)];
+    for entry in ["sums", "input", "activation"] {
+        for activation in Activation::ALL {
+            for (dense, pooled) in [(false, false), (false, true), (true, false), (true, true)] {
+                all.push(pipeline(entry, activation, dense, pooled));
+            }
+        }
+    }
+    all
+}

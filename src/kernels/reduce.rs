@@ -1,0 +1,138 @@
+//! Sums: over the rows of a matrix (bias gradients), of squares (gradient norms), and of a block's metrics.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::COMMON;
+use super::step::STEP;
+use super::sweep::{SWEEP, Sweep};
+use crate::gpu::{Constants, Dispatch, Pipeline, Shader, Slice};
+
+const SHADER: Shader =
+    Shader { name: "reduce", parts: &[COMMON, SWEEP, STEP, include_str!("../../shaders/reduce.wgsl")] };
+
+/// Most partial sums of [`sum_of_squares`].
+pub const MAX_PARTIALS: u32 = 256;
+/// Elements that a workgroup of [`sum_of_squares`] takes at least.
+const PARTIAL_SPAN: u32 = 1024;
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    words: [u32; 4],
+}
+
+/// Bytes of the workspace of [`column_sum`].
+pub fn column_sum_workspace_bytes(rows: u32, channels: u32) -> u64 {
+    let sweep = Sweep::reduction(rows, channels);
+    u64::from(sweep.slots().max(1)) * u64::from(sweep.groups) * 16
+}
+
+/// Writes the sum over the rows of `x` `[rows, channels]` to `out` `[channels]`: in one dispatch if the rows are few, else
+/// in two by way of `workspace`.
+pub fn column_sum(rows: u32, channels: u32, x: Slice, out: Slice, workspace: Slice) -> Vec<Dispatch> {
+    let sweep = Sweep::reduction(rows, channels);
+    if sweep.slots() <= 1 {
+        return vec![column_step("column sum", sweep).reads(x).writes(out)];
+    }
+    let flops = u64::from(rows) * u64::from(channels);
+    vec![
+        column_step("column sum", sweep).reads(x).writes(workspace).flops(flops),
+        column_step("column sum finish", Sweep::whole(sweep.slots(), channels)).reads(workspace).writes(out),
+    ]
+}
+
+fn column_step(label: &'static str, sweep: Sweep) -> Dispatch {
+    // A sum over no rows still has to write its zeros.
+    let params = Params { words: [sweep.rows, sweep.groups, sweep.span, sweep.slots().max(1)] };
+    let mut dispatch = Dispatch::new(label, pipeline("column_sum", Vec::new()), &params, sweep.workgroups());
+    if sweep.rows == 0 {
+        dispatch.workgroups = super::sweep::line(sweep.groups);
+    }
+    dispatch
+}
+
+/// How many partial sums [`sum_of_squares`] writes for `len` elements: 1 to [`MAX_PARTIALS`].
+pub fn partials(len: u32) -> u32 {
+    len.div_ceil(PARTIAL_SPAN).clamp(1, MAX_PARTIALS)
+}
+
+/// Writes [`partials`]`(len)` partial sums of the squares of the first `len` elements of `x` to `out`.
+pub fn sum_of_squares(len: u32, x: Slice, out: Slice) -> Dispatch {
+    let count = partials(len);
+    let params = Params { words: [len, len.div_ceil(count), 0, 0] };
+    Dispatch::new("sum of squares", pipeline("sum_of_squares", Vec::new()), &params, [count, 1, 1])
+        .reads(x)
+        .writes(out)
+        .flops(2 * u64::from(len))
+}
+
+/// The close of a block's step: adds what it measured to the block's totals.
+///
+/// The totals are 8 words of 4 bytes:
+///
+/// | word | type | |
+/// |---|---|---|
+/// | 0 | f32 | samples |
+/// | 1 | f32 | pred loss, summed over samples |
+/// | 2 | f32 | samples whose local prediction is wrong |
+/// | 3 | f32 | sim loss times samples |
+/// | 4 | f32 | gradient norm, summed over steps |
+/// | 5 | f32 | steps |
+/// | 6 | u32 | 0, or 1 + the number of the first step whose loss or gradient norm was not finite |
+/// | 7 | | zero |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metrics {
+    /// Samples of the batch, N.
+    pub samples: u32,
+    /// Partial sums of squares of the block's gradient.
+    pub partials: u32,
+}
+
+/// What a block measured in a step; what it has not adds nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Measured {
+    /// `[N, 2]`: a sample's pred loss, and 1 where its prediction is wrong, else 0.
+    pub pred_rows: Option<Slice>,
+    /// `[N]`: parts of the sim loss; their sum is the loss.
+    pub sim_rows: Option<Slice>,
+    /// `[partials]`: as [`sum_of_squares`] writes them, for one tensor or several.
+    pub partials: Option<Slice>,
+}
+
+impl Metrics {
+    /// Adds `measured` to `totals`. `step` is the buffer of [`super::StepParams`].
+    pub fn dispatch(&self, measured: Measured, step: Slice, totals: Slice) -> Dispatch {
+        let Measured { pred_rows, sim_rows, partials } = measured;
+        let constants = metrics_constants([pred_rows.is_some(), sim_rows.is_some(), partials.is_some()]);
+        let params = Params { words: [self.samples, self.partials, 0, 0] };
+        // The step buffer, which is bound anyway, stands in for an input that is not there.
+        Dispatch::new("metrics", pipeline("metrics", constants), &params, [1, 1, 1])
+            .writes(totals)
+            .reads(step)
+            .reads(pred_rows.unwrap_or(step))
+            .reads(sim_rows.unwrap_or(step))
+            .reads(partials.unwrap_or(step))
+    }
+}
+
+fn metrics_constants([pred, sim, norm]: [bool; 3]) -> Constants {
+    vec![("HAS_PRED", u32::from(pred)), ("HAS_SIM", u32::from(sim)), ("HAS_NORM", u32::from(norm))]
+}
+
+fn pipeline(entry: &'static str, mut constants: Constants) -> Pipeline {
+    if constants.is_empty() {
+        // The file names these constants, whichever entry point is compiled.
+        constants = metrics_constants([false; 3]);
+    }
+    Pipeline { shader: SHADER, entry, constants, guarded: true }
+}
+
+/// Every pipeline of this file.
+pub fn variants() -> Vec<Pipeline> {
+    let mut all = vec![pipeline("column_sum", Vec::new()), pipeline("sum_of_squares", Vec::new())];
+    for bits in 0..8u32 {
+        let has = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
+        all.push(pipeline("metrics", metrics_constants(has)));
+    }
+    all
+}

@@ -1,0 +1,87 @@
+//! How a kernel over `[rows, channels]` is spread over invocations: each takes four channels of a run of rows, a "slot".
+//! A sum over rows leaves one partial sum a slot and channel; their number is bounded, so that finishing them is cheap.
+
+use crate::gpu::grid;
+
+/// `shaders/sweep.wgsl`, which finds an invocation's share.
+pub(crate) const SWEEP: &str = include_str!("../../shaders/sweep.wgsl");
+
+/// Invocations in a workgroup of every kernel of this family.
+pub(crate) const WORKGROUP: u32 = 64;
+/// Rows an elementwise kernel gives an invocation: enough to pay for loading the channels' coefficients.
+const ELEMENTWISE_SPAN: u32 = 8;
+/// Fewest rows a slot of a sum has, where there are as many.
+const REDUCTION_SPAN: u32 = 16;
+/// Most slots of a sum.
+const MAX_SLOTS: u32 = 256;
+/// Invocations that a sum need not exceed to fill a large GPU.
+const ENOUGH_INVOCATIONS: u32 = 65_536;
+
+/// A division of `[rows, channels]` into invocations.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sweep {
+    /// Rows in all.
+    pub rows: u32,
+    /// Groups of four channels.
+    pub groups: u32,
+    /// Rows of a slot; the last may have fewer.
+    pub span: u32,
+}
+
+impl Sweep {
+    /// For a kernel that treats every row alike.
+    pub fn elementwise(rows: u32, channels: u32) -> Self {
+        Self { rows, groups: groups(channels), span: ELEMENTWISE_SPAN }
+    }
+
+    /// For a sum over rows. Spans are multiples of 8, as the unrolled loops like them.
+    pub fn reduction(rows: u32, channels: u32) -> Self {
+        let groups = groups(channels);
+        let slots = (ENOUGH_INVOCATIONS / groups).clamp(1, MAX_SLOTS);
+        let span = rows.div_ceil(slots).max(REDUCTION_SPAN).next_multiple_of(8);
+        Self { rows, groups, span }
+    }
+
+    /// For finishing a sum: all rows in one slot.
+    pub fn whole(rows: u32, channels: u32) -> Self {
+        Self { rows, groups: groups(channels), span: rows }
+    }
+
+    /// How many slots there are; the partial sums of a reduction are `[slots, channels]`.
+    pub fn slots(self) -> u32 {
+        self.rows.div_ceil(self.span.max(1))
+    }
+
+    /// Workgroups of one invocation a slot and group.
+    pub fn workgroups(self) -> [u32; 3] {
+        let invocations = u64::from(self.slots()) * u64::from(self.groups);
+        grid(invocations.div_ceil(u64::from(WORKGROUP)) as u32)
+    }
+}
+
+/// Groups of four in `channels`; never 0, because the shaders divide by it.
+pub(crate) fn groups(channels: u32) -> u32 {
+    channels.div_ceil(4).max(1)
+}
+
+/// Workgroups for `invocations` that fit in one dimension: a channel or a group each.
+pub(crate) fn line(invocations: u32) -> [u32; 3] {
+    [invocations.div_ceil(WORKGROUP).max(1), 1, 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_cover_all_rows_and_stay_few() {
+        for rows in [1, 15, 16, 17, 128, 4096, 131_072, 6_422_528] {
+            for channels in [4, 12, 64, 1024, 16_384] {
+                let sweep = Sweep::reduction(rows, channels);
+                assert!(sweep.slots() <= MAX_SLOTS, "{sweep:?}");
+                assert!(sweep.slots() * sweep.span >= rows, "{sweep:?}");
+                assert!((sweep.slots() - 1) * sweep.span < rows, "no empty slot: {sweep:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Average pooling with padding, maximum pooling and its gradient.
+
+use predsim::gpu::Lab;
+use predsim::kernels::pool::{MaxPool, PoolGeometry};
+use proptest::prelude::*;
+
+use crate::batchnorm::wide;
+use crate::support::{assert_close, gpu, random, wait};
+
+fn average(pool: &PoolGeometry, x: &[f64]) -> Vec<f64> {
+    let [n, h, w, c] = [pool.batch, pool.height, pool.width, pool.channels].map(|v| v as usize);
+    let [kh, kw, pad_h, pad_w] = [pool.kh, pool.kw, pool.pad_h, pool.pad_w].map(|v| v as usize);
+    let (ph, pw) = ((h + 2 * pad_h - kh) / kh + 1, (w + 2 * pad_w - kw) / kw + 1);
+    let padded = |s: usize, y: usize, x_: usize, k: usize| {
+        let inside = y >= pad_h && y - pad_h < h && x_ >= pad_w && x_ - pad_w < w;
+        if inside { x[((s * h + y - pad_h) * w + x_ - pad_w) * c + k] } else { 0.0 }
+    };
+    let mut out = vec![0.0; n * ph * pw * c];
+    for (i, out) in out.iter_mut().enumerate() {
+        let (k, left, top, s) = (i % c, i / c % pw * kw, i / c / pw % ph * kh, i / c / pw / ph);
+        for y in top..top + kh {
+            for x_ in left..left + kw {
+                *out += padded(s, y, x_, k) / (kh * kw) as f64;
+            }
+        }
+    }
+    out
+}
+
+/// Maxima, and for each the position it was found at: the first in row order.
+fn maximum(pool: &MaxPool, x: &[f32]) -> (Vec<f32>, Vec<usize>) {
+    let [h, w, c] = [pool.height, pool.width, pool.channels].map(|v| v as usize);
+    let (oh, ow) = (h / 2, w / 2);
+    (0..pool.batch as usize * oh * ow * c)
+        .map(|i| {
+            let (k, ox, oy, s) = (i % c, i / c % ow, i / c / ow % oh, i / c / ow / oh);
+            let at = |dy: usize, dx: usize| ((s * h + 2 * oy + dy) * w + 2 * ox + dx) * c + k;
+            let mut best = at(0, 0);
+            for candidate in [at(0, 1), at(1, 0), at(1, 1)] {
+                if x[candidate] > x[best] {
+                    best = candidate;
+                }
+            }
+            (x[best], best)
+        })
+        .unzip()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn average_matches(
+        (batch, height, width, groups) in (1u32..5, 1u32..14, 1u32..14, 1u32..8),
+        (kh, kw, pad_h, pad_w) in (1u32..9, 1u32..9, 0u32..4, 0u32..4),
+        seed in any::<u64>(),
+    ) {
+        let (pad_h, pad_w) = (pad_h.min(kh / 2), pad_w.min(kw / 2));
+        let pool = PoolGeometry { batch, height, width, channels: 4 * groups, kh, kw, pad_h, pad_w };
+        prop_assume!(height + 2 * pad_h >= kh && width + 2 * pad_w >= kw);
+        let x = random(seed, (batch * height * width * 4 * groups) as usize);
+        let want = average(&pool, &wide(&x));
+        prop_assert_eq!(want.len() as u32, batch * pool.out_height() * pool.out_width() * 4 * groups);
+        let mut lab = Lab::new(gpu());
+        let (x, out) = (lab.tensor(&x).unwrap(), lab.poisoned(4 * want.len() as u64).unwrap());
+        lab.run(vec![pool.average(x, out)]).unwrap();
+        assert_close("average", &wait(lab.read::<f32>(out)), &want, 1e-6);
+    }
+
+    #[test]
+    fn maximum_and_its_gradient_match(
+        (batch, height, width, groups) in (1u32..5, 1u32..14, 1u32..14, 1u32..8),
+        levels in prop_oneof![Just(3.0f32), Just(1e6)],
+        seed in any::<u64>(),
+    ) {
+        let pool = MaxPool { batch, height, width, channels: 4 * groups };
+        // Few levels make ties frequent.
+        let x: Vec<f32> = random(seed, (batch * height * width * 4 * groups) as usize)
+            .iter()
+            .map(|v| (v * levels).round() / levels)
+            .collect();
+        let (maxima, positions) = maximum(&pool, &x);
+        let dout = random(seed ^ 1, maxima.len());
+        let mut want = vec![0.0; x.len()];
+        positions.iter().zip(&dout).for_each(|(&at, &d)| want[at] = d);
+        let mut lab = Lab::new(gpu());
+        let dx = lab.poisoned(4 * x.len() as u64).unwrap();
+        let x = lab.tensor(&x).unwrap();
+        // A map one pixel high or wide has no window, but a binding holds one vec4 at least.
+        let dout = lab.tensor(if dout.is_empty() { &[f32::NAN; 4] } else { dout.as_slice() }).unwrap();
+        let out = lab.poisoned(4 * maxima.len().max(4) as u64).unwrap();
+        lab.run(vec![pool.forward(x, out), pool.backward(x, dout, dx)]).unwrap();
+        if !maxima.is_empty() {
+            prop_assert_eq!(wait(lab.read::<f32>(out)), maxima);
+        }
+        prop_assert_eq!(wait(lab.read::<f32>(dx)), want);
+    }
+}
+
+#[test]
+fn a_window_larger_than_the_map_gives_nothing() {
+    let pool = PoolGeometry { batch: 1, height: 3, width: 3, channels: 4, kh: 5, kw: 0, pad_h: 0, pad_w: 0 };
+    assert_eq!((pool.out_height(), pool.out_width()), (0, 0));
+    let mut lab = Lab::new(gpu());
+    let (x, out) = (lab.tensor(&[1.0f32; 36]).unwrap(), lab.tensor(&[7.0f32; 4]).unwrap());
+    lab.run(vec![pool.average(x, out)]).unwrap();
+    assert_eq!(wait(lab.read::<f32>(out)), [7.0; 4]);
+}
