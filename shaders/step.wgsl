@@ -1,7 +1,7 @@
-// What the host says about the training step, one buffer for all kernels of the step (src/kernels/step.rs).
+// What changes from one training step to the next; src/kernels/step.rs fills it.
 struct Step {
-    adam_size: f32,
-    adam_scale: f32,
+    adam_size: f32,     // lr / (1 - b1^t)
+    adam_scale: f32,    // 1 / sqrt(1 - b2^t)
     lr: f32,
     number: u32,
     seed_low: u32,

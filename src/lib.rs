@@ -1,6 +1,8 @@
 //! Training neural networks with local error signals, on hand-written WebGPU compute shaders.
+pub mod checkpoint;
 pub mod data;
 pub mod gpu;
 pub mod kernels;
 pub mod nn;
 pub mod rng;
+pub mod train;

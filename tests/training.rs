@@ -25,7 +25,7 @@ fn config(model: Architecture, loss_sup: LossSup) -> ModelConfig {
 fn network(config: ModelConfig, batch_size: usize, tuning: Tuning) -> Network {
     let model = Model::build(config).expect("the model can be built");
     let source = Source::Pixels { mean: [0.1307, 0.0, 0.0], std: [0.3081, 1.0, 1.0] };
-    Network::new(model, TrainConfig { batch_size, lr: 5e-3, ..TrainConfig::default() }, source, tuning)
+    Network::new(model, TrainConfig { batch_size, lr: 1e-3, ..TrainConfig::default() }, source, tuning)
 }
 
 /// A trainer with the published initialisation, ready for `plans`.
@@ -133,7 +133,7 @@ fn local_memory_does_not_grow_with_depth_and_backprop_does() {
 
 /// Parameters and report after one epoch.
 fn one_epoch(gpu: &Rc<Gpu>, data: &Dataset, config: ModelConfig) -> (Vec<NamedTensor>, predsim::train::EpochReport) {
-    let mut session = session(gpu, data, config, 48);
+    let mut session = session(gpu, data, config, 24);
     block_on(gpu, async {
         while session.step().await.expect("the step runs").is_some() {}
         let report = session.close_epoch().await.expect("the epoch closes");

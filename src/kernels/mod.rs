@@ -5,16 +5,42 @@
 //! out. Nothing here touches a device.
 
 mod activation;
+pub mod augment;
 pub mod batchnorm;
 pub mod batchnorm_backward;
+pub mod conv2d;
 pub mod dropout;
+pub mod gemm;
+pub mod optimizer;
 pub mod pool;
+pub mod pred;
 pub mod reduce;
+pub mod similarity;
 mod step;
 mod sweep;
 
 pub use activation::Activation;
 pub use step::StepParams;
 
+use crate::gpu::Pipeline;
+
 /// `shaders/common.wgsl`, the first part of every shader.
 pub(crate) const COMMON: &str = include_str!("../../shaders/common.wgsl");
+
+/// Every pipeline that the engine can ask for, for compiling, dumping and testing all of them.
+pub fn all_variants() -> Vec<Pipeline> {
+    [
+        augment::variants(),
+        batchnorm::variants(),
+        batchnorm_backward::variants(),
+        conv2d::variants(),
+        dropout::variants(),
+        gemm::variants(),
+        optimizer::variants(),
+        pool::variants(),
+        pred::variants(),
+        reduce::variants(),
+        similarity::variants(),
+    ]
+    .concat()
+}

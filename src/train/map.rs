@@ -78,9 +78,8 @@ impl Map {
         match self {
             Self::Conv(conv) => conv.forward(labels.forward, x, weight, bias, y),
             Self::Dense { batch, fan_in, fan_out, tuning } => {
-                let gemm =
-                    Gemm { m: *batch, n: *fan_out, k: *fan_in, op: Op::Nn, bias: bias.is_some(), tuning: *tuning };
-                product(&gemm, labels.forward, x, weight, bias, y, workspace)
+                let gemm = Gemm { m: *batch, n: *fan_out, k: *fan_in, op: Op::Nn, tuning: *tuning };
+                product(&gemm, labels.forward, [x, weight], bias, y, workspace)
             }
         }
     }
@@ -97,8 +96,8 @@ impl Map {
         match self {
             Self::Conv(conv) => conv.backward_input(labels.input, dy, weight, dx),
             Self::Dense { batch, fan_in, fan_out, tuning } => {
-                let gemm = Gemm { m: *batch, n: *fan_in, k: *fan_out, op: Op::Nt, bias: false, tuning: *tuning };
-                product(&gemm, labels.input, dy, weight, None, dx, workspace)
+                let gemm = Gemm { m: *batch, n: *fan_in, k: *fan_out, op: Op::Nt, tuning: *tuning };
+                product(&gemm, labels.input, [dy, weight], None, dx, workspace)
             }
         }
     }
@@ -115,11 +114,11 @@ impl Map {
         match self {
             Self::Conv(conv) => {
                 let bytes = conv.workspace_bytes();
-                conv.backward_weight(labels.weight, x, dy, dw, (bytes > 0).then(|| workspace(bytes)))
+                conv.backward_weight(labels.weight, [x, dy], dw, (bytes > 0).then(|| workspace(bytes)))
             }
             Self::Dense { batch, fan_in, fan_out, tuning } => {
-                let gemm = Gemm { m: *fan_in, n: *fan_out, k: *batch, op: Op::Tn, bias: false, tuning: *tuning };
-                product(&gemm, labels.weight, x, dy, None, dw, workspace)
+                let gemm = Gemm { m: *fan_in, n: *fan_out, k: *batch, op: Op::Tn, tuning: *tuning };
+                product(&gemm, labels.weight, [x, dy], None, dw, workspace)
             }
         }
     }
@@ -128,12 +127,11 @@ impl Map {
 fn product(
     gemm: &Gemm,
     label: &'static str,
-    a: Slice,
-    b: Slice,
+    operands: [Slice; 2],
     bias: Option<Slice>,
     c: Slice,
     workspace: impl FnOnce(u64) -> Slice,
 ) -> Vec<Dispatch> {
     let bytes = gemm.workspace_bytes();
-    gemm.dispatches(label, a, b, bias, c, (bytes > 0).then(|| workspace(bytes)))
+    gemm.dispatches(label, operands, bias, c, (bytes > 0).then(|| workspace(bytes)))
 }

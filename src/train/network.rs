@@ -37,7 +37,7 @@ pub struct Inputs {
     pub crops: Option<Slice>,
     /// Class of each sample, `u32`.
     pub labels: Slice,
-    /// Rates and counters: `kernels::step::StepParams`.
+    /// Rates and counters: `kernels::StepParams`.
     pub step: Slice,
 }
 

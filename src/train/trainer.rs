@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::gpu::{BufferSpan, Gpu, GpuError, Program, Readback, Slice, StageTime, TensorId, UploadRing};
-use crate::kernels::step::StepParams;
+use crate::kernels::StepParams;
 use crate::nn::{ParamDecl, Role as ParamRole};
 
 use super::arena::{Arena, Place};

@@ -1,0 +1,76 @@
+// Packed u8 pictures [N, H, W, C] to normalised f32 [N, H, W, pad4(C)]: shifted crop with black outside, then a
+// horizontal flip, then (byte / 255 - mean) / std. Constants: THREADS, CHANNELS (1 or 3), ROWS: 1 writes a grey picture as
+// a row [pad4(H W)] for a dense layer, without a map's pad lanes.
+
+struct Params {
+    mean: vec4<f32>,
+    inverse_std: vec4<f32>,     // 0 in pad lanes
+    batch: u32,
+    height: u32,
+    width: u32,
+    row: u32,                   // floats of a sample
+}
+
+struct CropFlip {
+    dy: i32,
+    dx: i32,
+    flip: u32,
+    pad: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> pixels: array<u32>;
+@group(0) @binding(2) var<storage, read> crops: array<CropFlip>;
+@group(0) @binding(3) var<storage, read_write> pictures: array<f32>;
+
+fn byte_at(index: u32) -> f32 {
+    return f32((pixels[index >> 2u] >> (8u * (index & 3u))) & 255u);
+}
+
+// One invocation a pixel.
+@compute @workgroup_size(THREADS)
+fn augment(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear_group(group, groups) * THREADS + local;
+    if (index >= params.batch * params.height * params.width) {
+        return;
+    }
+    let line = index / params.width;
+    let sample = line / params.height;
+    let crop = crops[sample];
+    let column = index - line * params.width;
+    let cropped = select(column, params.width - 1u - column, crop.flip != 0u);
+    // A shift out of the picture on either side wraps to a large number and fails the comparison.
+    let y = bitcast<u32>(i32(line - sample * params.height) + crop.dy);
+    let x = bitcast<u32>(i32(cropped) + crop.dx);
+    var bytes = vec4<f32>(0.0);
+    if (y < params.height && x < params.width) {
+        let at = ((sample * params.height + y) * params.width + x) * CHANNELS;
+        if (CHANNELS == 1u) {
+            bytes.x = byte_at(at);
+        } else {
+            bytes = vec4<f32>(byte_at(at), byte_at(at + 1u), byte_at(at + 2u), 0.0);
+        }
+    }
+    let values = (bytes / 255.0 - params.mean) * params.inverse_std;
+    let pixels_of_one = params.height * params.width;
+    let pixel = index - sample * pixels_of_one;
+    if (ROWS == 1u) {
+        let at = sample * params.row + pixel;
+        pictures[at] = values.x;
+        if (pixel + 1u == pixels_of_one) {
+            for (var lane = pixels_of_one; lane < params.row; lane++) {
+                pictures[sample * params.row + lane] = 0.0;
+            }
+        }
+    } else {
+        let at = sample * params.row + 4u * pixel;
+        pictures[at] = values.x;
+        pictures[at + 1u] = values.y;
+        pictures[at + 2u] = values.z;
+        pictures[at + 3u] = values.w;
+    }
+}

@@ -1,0 +1,58 @@
+// The family that runs anywhere: every invocation loads the eight rows of A that it needs itself. No workgroup memory, no
+// barriers, no subgroups; the caches do the sharing. 64 invocations make a workgroup tile of 64 rows.
+
+const GROUPS: u32 = 1u;
+const BANDS: u32 = 8u;
+
+struct Anchors {
+    a0: Anchor, a1: Anchor, a2: Anchor, a3: Anchor, a4: Anchor, a5: Anchor, a6: Anchor, a7: Anchor,
+}
+
+fn anchors_of(row: u32, local: u32) -> Anchors {
+    return Anchors(
+        anchor_of(row), anchor_of(row + 1u), anchor_of(row + 2u), anchor_of(row + 3u),
+        anchor_of(row + 4u), anchor_of(row + 5u), anchor_of(row + 6u), anchor_of(row + 7u),
+    );
+}
+
+// A lies along k: load_row gives four k of one row.
+fn tile_step(acc: Tile, n: Anchors, at: Step, b: Columns) -> Tile {
+    let g = acc.g0;
+    return Tile(
+        Rows(
+            row_step(g.r0, load_row(n.a0, at), b),
+            row_step(g.r1, load_row(n.a1, at), b),
+            row_step(g.r2, load_row(n.a2, at), b),
+            row_step(g.r3, load_row(n.a3, at), b),
+            row_step(g.r4, load_row(n.a4, at), b),
+            row_step(g.r5, load_row(n.a5, at), b),
+            row_step(g.r6, load_row(n.a6, at), b),
+            row_step(g.r7, load_row(n.a7, at), b),
+        ),
+        acc.g1, acc.g2, acc.g3,
+    );
+}
+
+// For A that lies along its rows: which vec4s of rows an invocation loads.
+struct Quads {
+    low: Quad,
+    high: Quad,
+}
+
+fn quads_of(row: u32, local: u32) -> Quads {
+    return Quads(quad_of(row / 4u), quad_of(row / 4u + 1u));
+}
+
+// load_quad gives four k of four rows: [i] is the vec4 of rows at k + i.
+fn tile_step_across(acc: Tile, q: Quads, at: Step, b: Columns) -> Tile {
+    let low = transpose(load_quad(q.low, at));
+    let high = transpose(load_quad(q.high, at));
+    let g = acc.g0;
+    return Tile(
+        Rows(
+            row_step(g.r0, low[0], b), row_step(g.r1, low[1], b), row_step(g.r2, low[2], b), row_step(g.r3, low[3], b),
+            row_step(g.r4, high[0], b), row_step(g.r5, high[1], b), row_step(g.r6, high[2], b), row_step(g.r7, high[3], b),
+        ),
+        acc.g1, acc.g2, acc.g3,
+    );
+}

@@ -1,0 +1,110 @@
+// One update of a whole arena of parameters. Constants: THREADS, PER_THREAD (vec4s an invocation updates), KIND
+// (0 sgd, 1 sgd with momentum, 2 adam, 3 amsgrad). Formulas: "Optimisers" of the golden cases' description.
+//
+// A pad lane holds parameter 0 and gets gradient 0, so its state stays 0 and its step is 0 / (0 + eps) = 0.
+
+struct Params {
+    vectors: u32,
+    weight_decay: f32,
+    momentum: f32,
+}
+
+const B1: f32 = 0.9;
+const B2: f32 = 0.999;
+const ADAM_EPS: f32 = 1e-8;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
+@group(0) @binding(2) var<storage, read> gradients: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> values: array<vec4<f32>>;
+// Velocity of momentum, or Adam's first moment; second moment; its running maximum.
+@group(0) @binding(4) var<storage, read_write> first_moment: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> second_moment: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> largest_moment: array<vec4<f32>>;
+
+struct Tile {
+    begin: u32,
+    end: u32,
+}
+
+// A workgroup's vectors; an invocation takes every THREADS-th.
+fn tile(group: vec3<u32>, groups: vec3<u32>) -> Tile {
+    let number = linear_group(group, groups);
+    if (number >= ceil_div(params.vectors, THREADS * PER_THREAD)) {
+        return Tile(0u, 0u);
+    }
+    let begin = number * THREADS * PER_THREAD;
+    return Tile(begin, min(begin + THREADS * PER_THREAD, params.vectors));
+}
+
+fn decayed(i: u32) -> vec4<f32> {
+    return gradients[i] + params.weight_decay * values[i];
+}
+
+@compute @workgroup_size(THREADS)
+fn sgd(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let range = tile(group, groups);
+    for (var i = range.begin + local; i < range.end; i += THREADS) {
+        values[i] -= step.lr * decayed(i);
+    }
+}
+
+// The velocity starts at zero, so the first step takes the bare gradient.
+@compute @workgroup_size(THREADS)
+fn momentum(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let range = tile(group, groups);
+    for (var i = range.begin + local; i < range.end; i += THREADS) {
+        let velocity = params.momentum * first_moment[i] + decayed(i);
+        first_moment[i] = velocity;
+        values[i] -= step.lr * velocity;
+    }
+}
+
+fn adam_update(i: u32, m: vec4<f32>, v: vec4<f32>) {
+    values[i] -= step.adam_size * m / (sqrt(v) * step.adam_scale + ADAM_EPS);
+}
+
+@compute @workgroup_size(THREADS)
+fn adam(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let range = tile(group, groups);
+    for (var i = range.begin + local; i < range.end; i += THREADS) {
+        let g = decayed(i);
+        let m = B1 * first_moment[i] + (1.0 - B1) * g;
+        let v = B2 * second_moment[i] + (1.0 - B2) * (g * g);
+        first_moment[i] = m;
+        second_moment[i] = v;
+        adam_update(i, m, v);
+    }
+}
+
+// The maximum is of the second moment before its bias correction.
+@compute @workgroup_size(THREADS)
+fn amsgrad(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let range = tile(group, groups);
+    for (var i = range.begin + local; i < range.end; i += THREADS) {
+        let g = decayed(i);
+        let m = B1 * first_moment[i] + (1.0 - B1) * g;
+        let v = B2 * second_moment[i] + (1.0 - B2) * (g * g);
+        let largest = max(largest_moment[i], v);
+        first_moment[i] = m;
+        second_moment[i] = v;
+        largest_moment[i] = largest;
+        adam_update(i, m, largest);
+    }
+}

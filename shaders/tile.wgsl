@@ -1,0 +1,70 @@
+// A register tile of a matrix product, shared by gemm and conv2d: C[rows, columns] += A[rows, k] B[k, columns], four k at
+// a time. An invocation accumulates groups of eight rows by one or two vec4 columns (COLUMNS).
+//
+// How the rows of A reach an invocation is the family's business: lanes_direct.wgsl or lanes_subgroup.wgsl, one of which
+// is joined to this file. Everything is spelled out in named registers: a private array with a loop over it costs the
+// software driver a factor of four, because it unrolls nothing that holds memory or subgroup operations.
+
+struct Row {
+    x: vec4<f32>,
+    y: vec4<f32>,
+}
+
+struct Rows {
+    r0: Row, r1: Row, r2: Row, r3: Row, r4: Row, r5: Row, r6: Row, r7: Row,
+}
+
+// Eight rows a group. The direct family uses the first group only.
+struct Tile {
+    g0: Rows, g1: Rows, g2: Rows, g3: Rows,
+}
+
+// Four consecutive k of B: x[i] is the first vec4 column of row k + i, y[i] the second.
+struct Columns {
+    x: mat4x4<f32>,
+    y: mat4x4<f32>,
+}
+
+// One row: four k at once.
+fn row_step(acc: Row, a: vec4<f32>, b: Columns) -> Row {
+    let x = fma(b.x[3], a.wwww, fma(b.x[2], a.zzzz, fma(b.x[1], a.yyyy, fma(b.x[0], a.xxxx, acc.x))));
+    if (COLUMNS == 1u) {
+        return Row(x, acc.y);
+    }
+    return Row(x, fma(b.y[3], a.wwww, fma(b.y[2], a.zzzz, fma(b.y[1], a.yyyy, fma(b.y[0], a.xxxx, acc.y)))));
+}
+
+fn put_rows(row: u32, g: Rows) {
+    put(row, g.r0);
+    put(row + 1u, g.r1);
+    put(row + 2u, g.r2);
+    put(row + 3u, g.r3);
+    put(row + 4u, g.r4);
+    put(row + 5u, g.r5);
+    put(row + 6u, g.r6);
+    put(row + 7u, g.r7);
+}
+
+// Hands every row of the tile to the kernel's `put(row, values)`.
+fn put_tile(row: u32, tile: Tile) {
+    put_rows(row, tile.g0);
+    if (GROUPS > 1u) {
+        put_rows(row + 8u, tile.g1);
+        put_rows(row + 16u, tile.g2);
+        put_rows(row + 24u, tile.g3);
+    }
+}
+
+// Where this invocation's tile begins: its first row, and its two vec4 columns.
+struct Place {
+    row: u32,
+    column_x: u32,
+    column_y: u32,
+}
+
+// Workgroups are numbered along the columns first. Neighbouring invocations own neighbouring columns.
+fn place_of(group: u32, local: u32, column_tiles: u32) -> Place {
+    let row_tile = group / column_tiles;
+    let column = (group - row_tile * column_tiles) * 8u * COLUMNS + local % 8u;
+    return Place((row_tile * BANDS + local / 8u) * 8u * GROUPS, column, column + 8u);
+}

@@ -1,0 +1,190 @@
+//! Convolutions (`shaders/conv2d.wgsl`): forward, gradient of the input, gradient of the weights.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::gemm::{Family, Tiling, Tuning, join, sum_parts};
+use crate::gpu::{Dispatch, Pipeline, Shader, Slice};
+
+const CONV2D: &str = include_str!("../../shaders/conv2d.wgsl");
+
+/// Cross-correlation of `x [N, H, W, cin]` with `w [K, K, cin, cout]` to `y [N, OH, OW, cout]`, zero-padded on all sides.
+/// Channels are the device's, multiples of 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2d {
+    /// N.
+    pub batch: u32,
+    /// H.
+    pub height: u32,
+    /// W.
+    pub width: u32,
+    /// Channels of x.
+    pub cin: u32,
+    /// Channels of y.
+    pub cout: u32,
+    /// K.
+    pub kernel: u32,
+    /// Step, in both directions; from 1.
+    pub stride: u32,
+    /// Lines of zeros on each side; the padded picture is at least as large as the kernel.
+    pub pad: u32,
+    /// How it is computed.
+    pub tuning: Tuning,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    batch: u32,
+    height: u32,
+    width: u32,
+    cin4: u32,
+    cout4: u32,
+    kernel: u32,
+    stride: u32,
+    pad: u32,
+    out_height: u32,
+    out_width: u32,
+    column_tiles: u32,
+    chunk: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Forward,
+    Input,
+    Weight,
+}
+
+impl Conv2d {
+    /// OH.
+    pub fn out_height(&self) -> u32 {
+        (self.height + 2 * self.pad - self.kernel) / self.stride + 1
+    }
+
+    /// OW.
+    pub fn out_width(&self) -> u32 {
+        (self.width + 2 * self.pad - self.kernel) / self.stride + 1
+    }
+
+    /// y from x.
+    pub fn forward(
+        &self,
+        label: &'static str,
+        x: Slice,
+        weight: Slice,
+        bias: Option<Slice>,
+        y: Slice,
+    ) -> Vec<Dispatch> {
+        vec![self.product(label, Mode::Forward, &self.forward_tiling(), [x, weight], bias, y)]
+    }
+
+    /// The gradient of x from that of y.
+    pub fn backward_input(&self, label: &'static str, dy: Slice, weight: Slice, dx: Slice) -> Vec<Dispatch> {
+        vec![self.product(label, Mode::Input, &self.input_tiling(), [dy, weight], None, dx)]
+    }
+
+    /// The gradient of w from x and the gradient of y; `workspace` of [`Self::workspace_bytes`].
+    ///
+    /// # Panics
+    /// Without the workspace it needs: a defect of the caller.
+    pub fn backward_weight(
+        &self,
+        label: &'static str,
+        [x, dy]: [Slice; 2],
+        dw: Slice,
+        workspace: Option<Slice>,
+    ) -> Vec<Dispatch> {
+        let tiling = self.weight_tiling();
+        if tiling.parts == 1 {
+            return vec![self.product(label, Mode::Weight, &tiling, [x, dy], None, dw)];
+        }
+        let parts = workspace.expect("a split gradient needs a workspace");
+        let product = self.product(label, Mode::Weight, &tiling, [x, dy], None, parts);
+        let n4 = self.cout / 4;
+        vec![product, sum_parts(label, [self.taps() * n4, n4, tiling.parts], parts, None, dw)]
+    }
+
+    /// Bytes of the weight gradient's workspace; 0 where none is needed.
+    pub fn workspace_bytes(&self) -> u64 {
+        match self.weight_tiling().parts {
+            1 => 0,
+            parts => 4 * u64::from(parts) * u64::from(self.taps()) * u64::from(self.cout),
+        }
+    }
+
+    /// Rows of w as a matrix.
+    fn taps(&self) -> u32 {
+        self.kernel * self.kernel * self.cin
+    }
+
+    fn out_pixels(&self) -> u32 {
+        self.batch * self.out_height() * self.out_width()
+    }
+
+    /// The first two are never split: they have rows enough, and their sums are short.
+    fn forward_tiling(&self) -> Tiling {
+        Tiling::new(self.tuning, self.out_pixels(), self.cout / 4, 0)
+    }
+
+    fn input_tiling(&self) -> Tiling {
+        Tiling::new(self.tuning, self.batch * self.height * self.width, self.cin / 4, 0)
+    }
+
+    fn weight_tiling(&self) -> Tiling {
+        Tiling::new(self.tuning, self.taps(), self.cout / 4, self.out_pixels())
+    }
+
+    fn product(
+        &self,
+        label: &'static str,
+        mode: Mode,
+        tiling: &Tiling,
+        [a, b]: [Slice; 2],
+        bias: Option<Slice>,
+        out: Slice,
+    ) -> Dispatch {
+        let params = Params {
+            batch: self.batch,
+            height: self.height,
+            width: self.width,
+            cin4: self.cin / 4,
+            cout4: self.cout / 4,
+            kernel: self.kernel,
+            stride: self.stride,
+            pad: self.pad,
+            out_height: self.out_height(),
+            out_width: self.out_width(),
+            column_tiles: tiling.column_tiles,
+            chunk: tiling.chunk,
+        };
+        let stride = if mode == Mode::Input { self.stride } else { 1 };
+        let pipeline = pipeline(mode, bias.is_some(), stride, tiling.family, tiling.columns);
+        Dispatch::new(label, pipeline, &params, tiling.workgroups())
+            .reads(a)
+            .reads(b)
+            .reads(bias.unwrap_or(b))
+            .writes(out)
+            .flops(2 * u64::from(self.out_pixels()) * u64::from(self.taps()) * u64::from(self.cout))
+    }
+}
+
+fn pipeline(mode: Mode, bias: bool, stride: u32, family: Family, columns: u32) -> Pipeline {
+    const DIRECT: Shader = Shader { name: "conv2d.direct", parts: &join(Family::Direct, CONV2D) };
+    const SUBGROUP: Shader = Shader { name: "conv2d.subgroup", parts: &join(Family::Subgroup8, CONV2D) };
+    let shader = if family == Family::Direct { DIRECT } else { SUBGROUP };
+    let constants = vec![("MODE", mode as u32), ("BIAS", u32::from(bias)), ("STRIDE", stride), ("COLUMNS", columns)];
+    Pipeline { shader, entry: "convolve", constants, guarded: true }
+}
+
+/// Every pipeline that the dispatches above can ask for, for the strides that networks have.
+pub fn variants() -> Vec<Pipeline> {
+    let mut all = Vec::new();
+    for family in Family::ALL {
+        for columns in [1, 2] {
+            all.extend([false, true].map(|bias| pipeline(Mode::Forward, bias, 1, family, columns)));
+            all.extend([1, 2].map(|stride| pipeline(Mode::Input, false, stride, family, columns)));
+            all.push(pipeline(Mode::Weight, false, 1, family, columns));
+        }
+    }
+    all
+}

@@ -1,0 +1,255 @@
+//! Matrix products (`shaders/gemm.wgsl`), and how products are computed on an adapter.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::COMMON;
+use crate::gpu::{Dispatch, Gpu, Pipeline, Shader, Slice, grid};
+
+const TILE: &str = include_str!("../../shaders/tile.wgsl");
+const DIRECT: &str = include_str!("../../shaders/lanes_direct.wgsl");
+const SUBGROUP: &str = include_str!("../../shaders/lanes_subgroup.wgsl");
+const GEMM: &str = include_str!("../../shaders/gemm.wgsl");
+const SUM_PARTS: Shader = Shader { name: "sum_parts", parts: &[COMMON, include_str!("../../shaders/sum_parts.wgsl")] };
+
+/// How the rows of a register tile reach the invocations; see the shaders' headings for what each wins and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Every invocation loads its own rows: runs anywhere.
+    Direct,
+    /// The eight lanes of a subgroup share what they load.
+    Subgroup8,
+}
+
+/// How products are computed on an adapter: a plain value, so that equal tunings give equal bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tuning {
+    /// The family for products with more than a few columns.
+    pub family: Family,
+    /// Workgroups that keep the adapter busy; sums over few outputs are split until there are as many.
+    pub workgroups: u32,
+}
+
+impl Tuning {
+    /// For any adapter, the browser's included.
+    pub const fn portable() -> Self {
+        Self { family: Family::Direct, workgroups: 256 }
+    }
+
+    /// For the software driver, whose subgroups have eight lanes.
+    pub const fn subgroup8() -> Self {
+        Self { family: Family::Subgroup8, workgroups: 16 }
+    }
+
+    /// What fits `gpu`: subgroups of eight on a software driver that has them, else the portable one.
+    pub fn for_gpu(gpu: &Gpu) -> Self {
+        let eight = gpu.info.subgroup_min_size == 8 && gpu.info.subgroup_max_size == 8;
+        let software = gpu.info.device_type == wgpu::DeviceType::Cpu;
+        if software && eight && gpu.features.contains(wgpu::Features::SUBGROUP) {
+            Self::subgroup8()
+        } else {
+            Self::portable()
+        }
+    }
+}
+
+impl Family {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Direct, Self::Subgroup8];
+
+    /// The shared modules in front of a product's own file.
+    pub(super) const fn parts(self) -> [&'static str; 3] {
+        match self {
+            Self::Direct => [COMMON, TILE, DIRECT],
+            Self::Subgroup8 => [COMMON, TILE, SUBGROUP],
+        }
+    }
+
+    /// Rows that one workgroup computes.
+    const fn rows(self) -> u32 {
+        match self {
+            Self::Direct => 64,
+            Self::Subgroup8 => 32,
+        }
+    }
+}
+
+/// How a product's outputs are cut into workgroups, and its sum into parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tiling {
+    pub family: Family,
+    /// vec4 columns of an invocation, 1 or 2.
+    pub columns: u32,
+    pub column_tiles: u32,
+    pub row_tiles: u32,
+    /// Parts of the sum, and the length of one, a multiple of 4.
+    pub parts: u32,
+    pub chunk: u32,
+}
+
+/// The longest sum that is taken in one go: its rounding error grows with its length.
+const LONGEST_SUM: u32 = 8192;
+
+/// The shortest part worth a second pass.
+const SHORTEST_PART: u32 = 256;
+
+/// The most bytes of parts.
+const MOST_PARTS_BYTES: u64 = 64 << 20;
+
+impl Tiling {
+    /// For `rows` by `n4` vec4 columns of sums over `k`.
+    pub fn new(tuning: Tuning, rows: u32, n4: u32, k: u32) -> Self {
+        // A subgroup's lanes own different columns, so a few columns would leave most of its lanes idle.
+        let family = if n4 <= 4 { Family::Direct } else { tuning.family };
+        let columns = if n4 <= 8 { 1 } else { 2 };
+        let (column_tiles, row_tiles) = (n4.div_ceil(8 * columns), rows.div_ceil(family.rows()));
+        let wanted = tuning.workgroups.div_ceil(column_tiles * row_tiles).min(k / SHORTEST_PART);
+        let bytes = 16 * u64::from(rows) * u64::from(n4);
+        let most = (MOST_PARTS_BYTES / bytes.max(1)).clamp(1, 64) as u32;
+        let parts = wanted.max(k.div_ceil(LONGEST_SUM)).clamp(1, most);
+        let chunk = k.div_ceil(parts).next_multiple_of(4).max(4);
+        Self { family, columns, column_tiles, row_tiles, parts: k.div_ceil(chunk).max(1), chunk }
+    }
+
+    pub fn workgroups(&self) -> [u32; 3] {
+        let [x, y, _] = grid(self.column_tiles * self.row_tiles);
+        [x, y, self.parts]
+    }
+}
+
+/// The second pass of a split sum: `len4` vec4s in rows of `n4`.
+pub(super) fn sum_parts(
+    label: &'static str,
+    [len4, n4, parts]: [u32; 3],
+    workspace: Slice,
+    bias: Option<Slice>,
+    out: Slice,
+) -> Dispatch {
+    #[repr(C)]
+    #[derive(Clone, Copy, Pod, Zeroable)]
+    struct Params {
+        len: u32,
+        parts: u32,
+        n4: u32,
+        spare: u32,
+    }
+    let params = Params { len: len4, parts, n4, spare: 0 };
+    Dispatch::new(label, sum_parts_pipeline(bias.is_some()), &params, grid(len4.div_ceil(64)))
+        .reads(workspace)
+        .reads(bias.unwrap_or(workspace))
+        .writes(out)
+}
+
+fn sum_parts_pipeline(bias: bool) -> Pipeline {
+    Pipeline { shader: SUM_PARTS, entry: "sum_parts", constants: vec![("BIAS", u32::from(bias))], guarded: true }
+}
+
+/// How the operands lie. C is always `[m, n]`, row-major.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// `A [m, k]`, `B [k, n]`
+    Nn,
+    /// `A [m, k]`, `B [n, k]`
+    Nt,
+    /// `A [k, m]`, `B [k, n]`
+    Tn,
+}
+
+/// One product. Every contiguous dimension is a multiple of 4; m in [`Op::Nn`] and [`Op::Nt`], and k in [`Op::Tn`], may
+/// be any number from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gemm {
+    /// Rows of C.
+    pub m: u32,
+    /// Columns of C.
+    pub n: u32,
+    /// Terms of each sum.
+    pub k: u32,
+    /// How A and B lie.
+    pub op: Op,
+    /// How it is computed.
+    pub tuning: Tuning,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    m: u32,
+    n4: u32,
+    k: u32,
+    chunk: u32,
+    column_tiles: u32,
+    spare: [u32; 3],
+}
+
+impl Gemm {
+    fn tiling(&self) -> Tiling {
+        Tiling::new(self.tuning, self.m, self.n / 4, self.k)
+    }
+
+    /// Bytes of the workspace; 0 where none is needed.
+    pub fn workspace_bytes(&self) -> u64 {
+        match self.tiling().parts {
+            1 => 0,
+            parts => 4 * u64::from(parts) * u64::from(self.m) * u64::from(self.n),
+        }
+    }
+
+    /// `C = A B (+ bias)`; `bias [n]`, `workspace` of [`Self::workspace_bytes`].
+    ///
+    /// # Panics
+    /// Without the workspace it needs: a defect of the caller.
+    pub fn dispatches(
+        &self,
+        label: &'static str,
+        [a, b]: [Slice; 2],
+        bias: Option<Slice>,
+        c: Slice,
+        workspace: Option<Slice>,
+    ) -> Vec<Dispatch> {
+        let tiling = self.tiling();
+        let n4 = self.n / 4;
+        let Tiling { chunk, column_tiles, .. } = tiling;
+        let params = Params { m: self.m, n4, k: self.k, chunk, column_tiles, spare: [0; 3] };
+        let split = tiling.parts > 1;
+        let out = if split { workspace.expect("a split product needs a workspace") } else { c };
+        let own_bias = bias.filter(|_| !split);
+        let pipeline = pipeline(self.op, own_bias.is_some(), tiling.family, tiling.columns);
+        let product = Dispatch::new(label, pipeline, &params, tiling.workgroups())
+            .reads(a)
+            .reads(b)
+            .reads(own_bias.unwrap_or(b))
+            .writes(out)
+            .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k));
+        if !split {
+            return vec![product];
+        }
+        vec![product, sum_parts(label, [self.m * n4, n4, tiling.parts], out, bias, c)]
+    }
+}
+
+fn pipeline(op: Op, bias: bool, family: Family, columns: u32) -> Pipeline {
+    const DIRECT_GEMM: Shader = Shader { name: "gemm.direct", parts: &join(Family::Direct, GEMM) };
+    const SUBGROUP_GEMM: Shader = Shader { name: "gemm.subgroup", parts: &join(Family::Subgroup8, GEMM) };
+    let shader = if family == Family::Direct { DIRECT_GEMM } else { SUBGROUP_GEMM };
+    let constants = vec![("OP", op as u32), ("BIAS", u32::from(bias)), ("COLUMNS", columns)];
+    Pipeline { shader, entry: "multiply", constants, guarded: true }
+}
+
+/// A family's shared modules with a product's own file behind them.
+pub(super) const fn join(family: Family, own: &'static str) -> [&'static str; 4] {
+    let [common, tile, lanes] = family.parts();
+    [common, tile, lanes, own]
+}
+
+/// Every pipeline that the dispatches above can ask for.
+pub fn variants() -> Vec<Pipeline> {
+    let mut all = vec![sum_parts_pipeline(false), sum_parts_pipeline(true)];
+    for family in Family::ALL {
+        for op in [Op::Nn, Op::Nt, Op::Tn] {
+            for columns in [1, 2] {
+                all.extend([false, true].map(|bias| pipeline(op, bias, family, columns)));
+            }
+        }
+    }
+    all
+}
