@@ -1,5 +1,7 @@
 //! Training neural networks with local error signals, on hand-written WebGPU compute shaders.
 pub mod checkpoint;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cli;
 pub mod data;
 pub mod gpu;
 pub mod kernels;

@@ -73,7 +73,7 @@ impl FromStr for Nonlin {
 }
 
 /// Finds `text` in a table of names, or says what would have been right.
-pub(super) fn lookup<T: Copy>(what: &'static str, text: &str, table: &[(&str, T)]) -> Result<T, ModelError> {
+pub(crate) fn lookup<T: Copy>(what: &'static str, text: &str, table: &[(&str, T)]) -> Result<T, ModelError> {
     let names = || table.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     table.iter().find(|(name, _)| *name == text).map(|&(_, value)| value).ok_or_else(|| ModelError::UnknownName {
         what,

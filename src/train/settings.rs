@@ -1,9 +1,12 @@
 //! How a network is trained: everything that is not its structure.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::optimizer::Kind;
-use crate::nn::{LossSup, ModelConfig};
+use crate::nn::choices::lookup;
+use crate::nn::{LossSup, ModelConfig, ModelError};
 
 /// The optimiser (`--optim`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +18,14 @@ pub enum Optim {
     AmsGrad,
     /// Stochastic gradient descent, with `--momentum`.
     Sgd,
+}
+
+impl FromStr for Optim {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        lookup("optimizer", text, &[("adam", Self::Adam), ("amsgrad", Self::AmsGrad), ("sgd", Self::Sgd)])
+    }
 }
 
 /// Settings of the update rule and its schedule, with the published program's names and defaults.

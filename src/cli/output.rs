@@ -1,0 +1,70 @@
+//! Text for people and machines on standard output. A reader that has gone away (`predsim recipes | head`) is no error.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::error::CliError;
+
+/// Writes a line.
+///
+/// # Errors
+/// When standard output cannot be written, for another reason than that nobody reads it any more.
+pub fn line(text: &str) -> Result<(), CliError> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(CliError::Failed(format!("standard output cannot be written ({error})"))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes an object as one line of JSON.
+///
+/// # Errors
+/// As [`line`].
+pub fn json(object: &impl Serialize) -> Result<(), CliError> {
+    line(&serde_json::to_string(object).map_err(|error| CliError::Failed(error.to_string()))?)
+}
+
+/// Bytes in the unit that people read: `117.4 MiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (count as f64, "B");
+    for next in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, next);
+    }
+    if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
+}
+
+/// Rows of text as columns: the first column to the left, the others to the right.
+pub fn columns(rows: &[Vec<String>]) -> Vec<String> {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
+    let cell = |(column, text): (usize, &String)| match column {
+        0 => format!("{text:<width$}", width = widths[0]),
+        _ => format!("{text:>width$}", width = widths[column]),
+    };
+    rows.iter().map(|row| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().into()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!([0, 1023, 1024, 1536, 128 << 20, 5 << 30].map(bytes).join(", "), {
+            "0 B, 1023 B, 1.0 KiB, 1.5 KiB, 128.0 MiB, 5.0 GiB"
+        });
+    }
+
+    #[test]
+    fn numbers_are_flush_right() {
+        let rows = [vec!["block".into(), "error".into()], vec!["conv1".into(), "9 %".into()], vec!["c".into()]];
+        assert_eq!(columns(&rows), ["block  error", "conv1    9 %", "c"]);
+    }
+}

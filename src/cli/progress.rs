@@ -1,0 +1,138 @@
+//! What a training run shows while it works: a bar with samples a second and the time left, a table an epoch, or one
+//! JSON object a line for programs.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::train::{BlockReport, EpochReport};
+
+use super::error::CliError;
+use super::output;
+
+/// Shortest time between two progress objects of `--json`.
+const JSON_EVERY: Duration = Duration::from_secs(1);
+
+/// How a run speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// To a person, with the blocks' statistics or without.
+    Text {
+        /// A table of the blocks behind every epoch.
+        blocks: bool,
+    },
+    /// One JSON object a line.
+    Json,
+}
+
+/// An epoch that is under way.
+#[derive(Debug)]
+pub struct EpochProgress {
+    voice: Voice,
+    bar: ProgressBar,
+    epoch: usize,
+    steps: usize,
+    done: usize,
+    samples: usize,
+    start: Instant,
+    last: Instant,
+}
+
+impl EpochProgress {
+    /// Epoch `epoch` of `epochs`, `done` of whose `steps` steps are done already.
+    pub fn new(voice: Voice, epoch: usize, epochs: usize, done: usize, steps: usize) -> Self {
+        let bar = if voice == Voice::Json { ProgressBar::hidden() } else { ProgressBar::new(steps as u64) };
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.set_prefix(format!("epoch {epoch}/{epochs}"));
+        bar.set_position(done as u64);
+        bar.reset_eta();
+        let now = Instant::now();
+        Self { voice, bar, epoch, steps, done, samples: 0, start: now, last: now }
+    }
+
+    /// A step of `samples` samples is on its way; `loss` is the output layer's mean so far, as last seen.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub fn step(&mut self, samples: usize, loss: Option<f64>) -> Result<(), CliError> {
+        self.done += 1;
+        self.samples += samples;
+        let rate = self.samples_per_second();
+        if self.voice == Voice::Json {
+            if self.last.elapsed() >= JSON_EVERY {
+                self.last = Instant::now();
+                output::json(&json!({
+                    "event": "progress", "epoch": self.epoch, "step": self.done, "steps": self.steps,
+                    "loss_global": loss, "samples_per_second": rate,
+                }))?;
+            }
+            return Ok(());
+        }
+        let loss = loss.map(|loss| format!("loss {loss:.4}  ")).unwrap_or_default();
+        self.bar.set_message(format!("{loss}{} samples/s", HumanCount(rate as u64)));
+        self.bar.inc(1);
+        Ok(())
+    }
+
+    /// Samples a second since this epoch was begun or gone on with.
+    pub fn samples_per_second(&self) -> f64 {
+        self.samples as f64 / self.seconds().max(1e-9)
+    }
+
+    /// Seconds since then.
+    pub fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Shows what an epoch came to.
+///
+/// # Errors
+/// If standard output cannot be written.
+pub fn epoch_table(
+    voice: Voice,
+    epochs: usize,
+    train: &EpochReport,
+    test: &EpochReport,
+    rate: f64,
+) -> Result<(), CliError> {
+    let Voice::Text { blocks } = voice else { return Ok(()) };
+    output::line(&format!(
+        "epoch {}/{epochs}  test error {:.2} %  train error {:.2} %  loss {:.4}  lr {}  {} samples/s",
+        train.epoch,
+        test.error_percent,
+        train.error_percent,
+        train.loss_global,
+        train.lr,
+        HumanCount(rate as u64),
+    ))?;
+    if !blocks {
+        return Ok(());
+    }
+    let heads = ["block", "pred loss", "sim loss", "train error", "test error", "gradient"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    rows.extend(train.blocks.iter().zip(&test.blocks).map(block_row));
+    output::columns(&rows).iter().try_for_each(|row| output::line(&format!("    {row}")))
+}
+
+fn block_row((train, test): (&BlockReport, &BlockReport)) -> Vec<String> {
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2} %"));
+    vec![
+        train.name.clone(),
+        number(train.loss_pred),
+        number(train.loss_sim),
+        percent(train.error_percent),
+        percent(test.error_percent),
+        train.grad_norm.map_or("-".to_owned(), |norm| format!("{norm:.2e}")),
+    ]
+}

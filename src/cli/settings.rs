@@ -1,0 +1,205 @@
+//! The whole set of a run's settings: flags over a recipe over the published defaults, checked.
+
+use std::path::PathBuf;
+
+use crate::checkpoint::State;
+use crate::data::DatasetSpec;
+use crate::gpu::Wanted;
+use crate::nn::{Architecture, InputShape, ModelConfig};
+use crate::train::TrainConfig;
+
+use super::error::CliError;
+use super::flags::TrainFlags;
+
+/// Epochs of the published program.
+const DEFAULT_EPOCHS: usize = 400;
+/// Needs no files, so that `predsim train` runs anywhere.
+const DEFAULT_DATASET: &str = "mnist-mini";
+/// Most samples of a batch: far beyond what any memory holds, and small enough for every index to fit in 32 bits.
+const MAX_BATCH: usize = 1 << 16;
+
+/// What `predsim train` works with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Structure of the network.
+    pub model: ModelConfig,
+    /// How it is trained.
+    pub train: TrainConfig,
+    /// The data set.
+    pub spec: DatasetSpec,
+    /// Folder of its files.
+    pub data: Option<PathBuf>,
+    /// Epochs in all.
+    pub epochs: usize,
+    /// Only the first so many training samples.
+    pub limit_train: Option<u32>,
+    /// Only the first so many test samples.
+    pub limit_test: Option<u32>,
+    /// Adapter.
+    pub adapter: Wanted,
+}
+
+impl Settings {
+    /// Fills `flags` up with the defaults and checks what the network itself does not.
+    ///
+    /// # Errors
+    /// A usage error that names the flag and what would be right.
+    pub fn resolve(flags: &TrainFlags) -> Result<Self, CliError> {
+        let spec = crate::data::spec(flags.dataset.as_deref().unwrap_or(DEFAULT_DATASET))?;
+        let input =
+            InputShape { height: spec.height as usize, width: spec.width as usize, channels: spec.channels as usize };
+        let architecture = flags.model.unwrap_or(Architecture::Vgg8b);
+        let base = ModelConfig::new(architecture, input, spec.num_classes as usize);
+        let model = ModelConfig {
+            num_layers: flags.num_layers.unwrap_or(base.num_layers),
+            num_hidden: flags.num_hidden.unwrap_or(base.num_hidden),
+            dim_in_decoder: flags.dim_in_decoder.unwrap_or(base.dim_in_decoder),
+            feat_mult: flags.feat_mult.unwrap_or(base.feat_mult),
+            loss_sup: flags.loss_sup.unwrap_or(base.loss_sup),
+            nonlin: flags.nonlin.unwrap_or(base.nonlin),
+            no_similarity_std: flags.no_similarity_std.unwrap_or(base.no_similarity_std),
+            backprop: flags.backprop.unwrap_or(base.backprop),
+            no_batch_norm: flags.no_batch_norm.unwrap_or(base.no_batch_norm),
+            dropout: flags.dropout.unwrap_or(base.dropout),
+            beta: flags.beta.unwrap_or(base.beta),
+            ..base
+        };
+        let base = TrainConfig::default();
+        let train = TrainConfig {
+            batch_size: flags.batch_size.unwrap_or(base.batch_size),
+            lr: flags.lr.unwrap_or(base.lr),
+            lr_decay_milestones: flags.lr_decay_milestones.clone().unwrap_or(base.lr_decay_milestones),
+            lr_decay_fact: flags.lr_decay_fact.unwrap_or(base.lr_decay_fact),
+            optim: flags.optim.unwrap_or(base.optim),
+            momentum: flags.momentum.unwrap_or(base.momentum),
+            weight_decay: flags.weight_decay.unwrap_or(base.weight_decay),
+            alpha: flags.alpha.unwrap_or(base.alpha),
+            seed: flags.seed.unwrap_or(base.seed),
+        };
+        let wanted = flags.adapter.as_deref().map_or(Wanted::Best, |text| match text.parse() {
+            Ok(wanted) => wanted,
+            Err(never) => match never {},
+        });
+        let settings = Self {
+            model,
+            train,
+            spec,
+            data: flags.data.clone(),
+            epochs: flags.epochs.unwrap_or(DEFAULT_EPOCHS),
+            limit_train: flags.limit_train,
+            limit_test: flags.limit_test,
+            adapter: wanted,
+        };
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    fn validate(&self) -> Result<(), CliError> {
+        let train = &self.train;
+        let checks = [
+            ("--batch-size", (1..=MAX_BATCH).contains(&train.batch_size), format!("from 1 to {MAX_BATCH}")),
+            ("--epochs", self.epochs >= 1, "at least 1".to_owned()),
+            ("--limit-train", self.limit_train != Some(0), "at least 1".to_owned()),
+            ("--limit-test", self.limit_test != Some(0), "at least 1".to_owned()),
+            ("--lr", train.lr > 0.0, "above 0".to_owned()),
+            ("--lr-decay-fact", train.lr_decay_fact > 0.0, "above 0".to_owned()),
+            ("--momentum", (0.0..1.0).contains(&train.momentum), "at least 0 and below 1".to_owned()),
+            ("--weight-decay", train.weight_decay >= 0.0, "at least 0".to_owned()),
+            ("--alpha", (0.0..=1.0).contains(&train.alpha), "from 0 to 1".to_owned()),
+        ];
+        match checks.into_iter().find(|(_, right, _)| !right) {
+            Some((flag, _, need)) => Err(CliError::usage(format!("{flag} must be {need}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Every setting as its flag: what `config.toml` holds, and what a checkpoint's run started from.
+    pub fn flags(&self) -> TrainFlags {
+        let (model, train) = (&self.model, &self.train);
+        TrainFlags {
+            dataset: Some(self.spec.name.to_owned()),
+            data: self.data.clone(),
+            limit_train: self.limit_train,
+            limit_test: self.limit_test,
+            model: Some(model.model),
+            num_layers: Some(model.num_layers),
+            num_hidden: Some(model.num_hidden),
+            dim_in_decoder: Some(model.dim_in_decoder),
+            feat_mult: Some(model.feat_mult),
+            nonlin: Some(model.nonlin),
+            no_batch_norm: Some(model.no_batch_norm),
+            dropout: Some(model.dropout),
+            loss_sup: Some(model.loss_sup),
+            beta: Some(model.beta),
+            alpha: Some(train.alpha),
+            no_similarity_std: Some(model.no_similarity_std),
+            backprop: Some(model.backprop),
+            epochs: Some(self.epochs),
+            batch_size: Some(train.batch_size),
+            lr: Some(train.lr),
+            lr_decay_milestones: Some(train.lr_decay_milestones.clone()),
+            lr_decay_fact: Some(train.lr_decay_fact),
+            optim: Some(train.optim),
+            momentum: Some(train.momentum),
+            weight_decay: Some(train.weight_decay),
+            seed: Some(train.seed),
+            adapter: match &self.adapter {
+                Wanted::Best => None,
+                Wanted::Index(index) => Some(index.to_string()),
+                Wanted::Name(name) => Some(name.clone()),
+            },
+        }
+    }
+
+    /// The settings of a checkpoint with `flags` over them. The network's structure is the checkpoint's.
+    ///
+    /// # Errors
+    /// A usage error for a flag that would make another network, or any that [`Settings::resolve`] finds.
+    pub fn resumed(state: &State, flags: &TrainFlags) -> Result<Self, CliError> {
+        let stored = Self::of_state(state)?;
+        let settings = Self::resolve(&flags.over(&stored.flags()))?;
+        if settings.model != stored.model {
+            let flag = first_difference(&settings.flags(), &stored.flags());
+            return Err(CliError::usage(format!(
+                "--{flag} would make another network than the checkpoint's; leave it out, or start a new run"
+            )));
+        }
+        let in_an_epoch = state.position.step > 0;
+        let order = |s: &Self| (s.train.batch_size, s.train.seed, s.limit_train, s.spec.name);
+        if in_an_epoch && order(&settings) != order(&stored) {
+            let flag = first_difference(&settings.flags(), &stored.flags());
+            return Err(CliError::usage(format!(
+                "--{flag} cannot change in the middle of epoch {}; leave it out",
+                state.position.epoch
+            )));
+        }
+        Ok(settings)
+    }
+
+    /// The settings that a checkpoint holds; where its data is and on which adapter to run is not among them.
+    ///
+    /// # Errors
+    /// A usage error if its data set is not known any more.
+    pub fn of_state(state: &State) -> Result<Self, CliError> {
+        Ok(Self {
+            model: state.model.clone(),
+            train: state.train.clone(),
+            spec: crate::data::spec(&state.dataset)?,
+            data: None,
+            epochs: DEFAULT_EPOCHS,
+            limit_train: state.limit_train,
+            limit_test: state.limit_test,
+            adapter: Wanted::Best,
+        })
+    }
+}
+
+/// Name of the first setting in which two complete sets differ.
+fn first_difference(a: &TrainFlags, b: &TrainFlags) -> String {
+    let (a, b) = (serde_json::to_value(a).unwrap_or_default(), serde_json::to_value(b).unwrap_or_default());
+    let names = a.as_object().into_iter().flat_map(|object| object.keys());
+    // What is no part of the network or of the order of the samples may always change.
+    let free = ["epochs", "data", "adapter", "lr", "lr-decay-milestones", "lr-decay-fact", "limit-test"];
+    let differs = |name: &&String| a[name.as_str()] != b[name.as_str()] && !free.contains(&name.as_str());
+    names.into_iter().find(differs).cloned().unwrap_or_else(|| "dataset".to_owned())
+}

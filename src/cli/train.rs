@@ -1,0 +1,332 @@
+//! `predsim train`: epochs of steps, an evaluation behind each, a run's folder with all that came of it.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::checkpoint::{Checkpoint, State};
+use crate::gpu::{Gpu, block_on};
+use crate::train::{EpochReport, Position, Session};
+
+use super::engine;
+use super::error::CliError;
+use super::flags::TrainFlags;
+use super::output;
+use super::progress::{EpochProgress, Voice, epoch_table};
+use super::recipe::{MadeBy, Recipe};
+use super::run_folder::{RunFolder, unused};
+use super::settings::Settings;
+
+/// Flags of `predsim train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// A recipe's name (see `predsim recipes`) or its TOML file; flags given besides go over it
+    #[arg(long, value_name = "NAME|FILE")]
+    pub recipe: Option<String>,
+    /// Go on with a run: its folder, or a checkpoint
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["recipe", "overwrite"])]
+    pub resume: Option<PathBuf>,
+    /// The run's folder [default: runs/<recipe> or runs/<dataset>-<model>-<loss>, numbered]
+    #[arg(long, visible_alias = "save-dir", value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace the run that the folder holds
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Check the settings, print all of them and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object a line instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Do not print the table of the blocks' statistics behind every epoch
+    #[arg(long)]
+    pub no_print_stats: bool,
+    /// The settings themselves.
+    #[command(flatten)]
+    pub flags: TrainFlags,
+}
+
+/// A line of `metrics.jsonl`.
+#[derive(Debug, Serialize)]
+struct MetricsRow<'a> {
+    #[serde(flatten)]
+    report: &'a EpochReport,
+    seconds: f64,
+    samples_per_second: f64,
+}
+
+/// Set by Ctrl-C; looked at between two steps.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Everything that is settled before the first step.
+struct Start {
+    settings: Settings,
+    checkpoint: Option<(PathBuf, Checkpoint)>,
+    out: PathBuf,
+    paper_error_percent: Option<f64>,
+    about: Option<String>,
+}
+
+impl Start {
+    fn new(args: &TrainArgs) -> Result<Self, CliError> {
+        if let Some(path) = &args.resume {
+            return Self::resumed(args, path);
+        }
+        let recipe = args.recipe.as_deref().map(Recipe::find).transpose()?.unwrap_or_default();
+        let settings = Settings::resolve(&args.flags.over(&recipe.train))?;
+        let out = args.out.clone().unwrap_or_else(|| default_folder(args, &settings));
+        let Recipe { paper_error_percent, about, .. } = recipe;
+        Ok(Self { settings, checkpoint: None, out, paper_error_percent, about })
+    }
+
+    fn resumed(args: &TrainArgs, path: &std::path::Path) -> Result<Self, CliError> {
+        let (file, checkpoint) = engine::read_checkpoint(path)?;
+        let folder = file.parent().map(std::path::Path::to_owned).unwrap_or_default();
+        let config = RunFolder::config(&folder)?.unwrap_or_default();
+        // How far, from where and on what: the checkpoint does not say, the run's folder does.
+        let kept = TrainFlags {
+            epochs: config.train.epochs,
+            data: config.train.data,
+            adapter: config.train.adapter,
+            ..TrainFlags::default()
+        };
+        let settings = Settings::resumed(&checkpoint.state, &args.flags.over(&kept))?;
+        let out = args.out.clone().unwrap_or(folder);
+        let (paper_error_percent, about) = (config.paper_error_percent, config.about);
+        Ok(Self { settings, checkpoint: Some((file, checkpoint)), out, paper_error_percent, about })
+    }
+
+    fn position(&self) -> Position {
+        self.checkpoint.as_ref().map_or(Position { epoch: 1, step: 0 }, |(_, checkpoint)| checkpoint.state.position)
+    }
+}
+
+fn default_folder(args: &TrainArgs, settings: &Settings) -> PathBuf {
+    let runs = PathBuf::from("runs");
+    let stem = |recipe: &String| {
+        let path = std::path::Path::new(recipe);
+        path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
+    };
+    let name = args.recipe.as_ref().and_then(stem).unwrap_or_else(|| {
+        let loss = if settings.model.backprop { "backprop".to_owned() } else { settings.model.loss_sup.to_string() };
+        format!("{}-{}-{loss}", settings.spec.name, settings.model.model)
+    });
+    if args.overwrite { runs.join(name) } else { unused(&runs, &name) }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`CliError`].
+pub fn run(args: &TrainArgs) -> Result<(), CliError> {
+    let start = Start::new(args)?;
+    let model = crate::nn::Model::build(start.settings.model.clone())?;
+    if args.dry_run {
+        let config = Recipe { train: start.settings.flags(), ..Recipe::default() };
+        let text = toml::to_string(&config).map_err(|error| CliError::Failed(error.to_string()))?;
+        return output::line(text.trim_end());
+    }
+    if start.position().epoch > start.settings.epochs {
+        let done = start.position().epoch - 1;
+        return Err(CliError::usage(format!(
+            "the run has its {done} epochs already; go on with a larger --epochs, such as --epochs {}",
+            done + 1
+        )));
+    }
+    let data = engine::load_data(&start.settings)?;
+    let fresh = args.resume.is_none() || args.out.is_some();
+    let folder =
+        if fresh { RunFolder::create(&start.out, args.overwrite)? } else { RunFolder::open(&start.out)? };
+    let gpu = engine::open_gpu(&start.settings.adapter)?;
+    folder.write_config(&config_of(&start, &gpu))?;
+    folder.forget_metrics_from(start.position().epoch)?;
+    let voice = if args.json { Voice::Json } else { Voice::Text { blocks: !args.no_print_stats } };
+    greet(voice, &start, &gpu, &model, folder.path())?;
+    watch_for_ctrl_c();
+
+    let plans = Session::plans(&data, start.settings.train.batch_size);
+    let trainer = engine::trainer(&gpu, &start.settings, &plans, start.checkpoint.as_ref())?;
+    let session = Session::new(trainer, &data, start.position());
+    Run { start, gpu, folder, voice, session, best: None }.go()
+}
+
+fn config_of(start: &Start, gpu: &Gpu) -> Recipe {
+    let made_by = MadeBy {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        adapter: gpu.info.name.clone(),
+        driver: format!("{} {}", gpu.info.driver, gpu.info.driver_info).trim().to_owned(),
+    };
+    Recipe {
+        about: start.about.clone(),
+        paper_error_percent: start.paper_error_percent,
+        paper_million_parameters: None,
+        made_by: Some(made_by),
+        train: start.settings.flags(),
+    }
+}
+
+fn greet(
+    voice: Voice,
+    start: &Start,
+    gpu: &Gpu,
+    model: &crate::nn::Model,
+    out: &std::path::Path,
+) -> Result<(), CliError> {
+    let settings = &start.settings;
+    if voice == Voice::Json {
+        return output::json(&json!({
+            "event": "start", "out": out.display().to_string(), "adapter": gpu.info.name, "settings": settings.flags(),
+            "parameters": model.trained_parameters(), "parameters_trunk": model.trunk_parameters(),
+        }));
+    }
+    let loss = if settings.model.backprop { "backprop".to_owned() } else { settings.model.loss_sup.to_string() };
+    output::line(&format!(
+        "{} on {}, {loss}: {} blocks and an output layer, {} parameters and {} in local heads",
+        settings.model.model,
+        settings.spec.name,
+        model.blocks.len(),
+        indicatif::HumanCount(model.trunk_parameters()),
+        indicatif::HumanCount(model.trained_parameters() - model.trunk_parameters()),
+    ))?;
+    output::line(&format!("adapter: {} ({})", gpu.info.name, gpu.info.driver_info))?;
+    output::line(&format!("folder: {}", out.display()))
+}
+
+fn watch_for_ctrl_c() {
+    // A handler that is there already belongs to an embedding program, which then knows what Ctrl-C means.
+    let _ = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(1);
+        }
+        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once, without saving");
+    });
+}
+
+/// A run under way.
+struct Run<'d> {
+    start: Start,
+    gpu: Rc<Gpu>,
+    folder: RunFolder,
+    voice: Voice,
+    session: Session<'d>,
+    best: Option<f64>,
+}
+
+impl Run<'_> {
+    fn go(mut self) -> Result<(), CliError> {
+        self.best = self.start.checkpoint.as_ref().and_then(|(_, checkpoint)| checkpoint.state.best_error_percent);
+        let began = Instant::now();
+        let epochs = self.start.settings.epochs;
+        let mut last = None;
+        while self.session.position().epoch <= epochs {
+            match self.epoch(epochs)? {
+                Some(error) => last = Some(error),
+                None => return self.stop(),
+            }
+        }
+        self.farewell(last, began.elapsed().as_secs_f64())
+    }
+
+    /// One epoch and its evaluation; the test error, or `None` if it was stopped.
+    fn epoch(&mut self, epochs: usize) -> Result<Option<f64>, CliError> {
+        let Position { epoch, step } = self.session.position();
+        let mut progress = EpochProgress::new(self.voice, epoch, epochs, step, self.session.steps_per_epoch());
+        let gpu = self.gpu.clone();
+        loop {
+            if STOP.load(Ordering::Relaxed) {
+                progress.finish();
+                return Ok(None);
+            }
+            let Some(samples) = block_on(&gpu, self.session.step())? else { break };
+            progress.step(samples, self.session.running_loss())?;
+        }
+        let train = block_on(&gpu, self.session.close_epoch())?;
+        let (seconds, rate) = (progress.seconds(), progress.samples_per_second());
+        progress.finish();
+        let test_start = Instant::now();
+        let test = block_on(&gpu, self.session.test(epoch))?;
+        let test_seconds = test_start.elapsed().as_secs_f64();
+        self.record(&train, seconds, rate)?;
+        self.record(&test, test_seconds, test.samples as f64 / test_seconds)?;
+        let best = self.best.is_none_or(|best| test.error_percent < best);
+        if best {
+            self.best = Some(test.error_percent);
+        }
+        self.save(best)?;
+        epoch_table(self.voice, epochs, &train, &test, rate)?;
+        Ok(Some(test.error_percent))
+    }
+
+    fn record(&self, report: &EpochReport, seconds: f64, samples_per_second: f64) -> Result<(), CliError> {
+        let row = MetricsRow { report, seconds, samples_per_second };
+        self.folder.append_metrics(&row)?;
+        if self.voice != Voice::Json {
+            return Ok(());
+        }
+        let mut object = serde_json::to_value(&row).map_err(|error| CliError::Failed(error.to_string()))?;
+        object["event"] = "epoch".into();
+        output::json(&object)
+    }
+
+    fn save(&mut self, best: bool) -> Result<(), CliError> {
+        let gpu = self.gpu.clone();
+        let position = self.session.position();
+        let settings = &self.start.settings;
+        let state = State {
+            model: settings.model.clone(),
+            train: settings.train.clone(),
+            dataset: settings.spec.name.to_owned(),
+            limit_train: settings.limit_train,
+            limit_test: settings.limit_test,
+            position,
+            steps: self.session.trainer.steps(),
+            best_error_percent: self.best,
+        };
+        let tensors = block_on(&gpu, self.session.trainer.save(true))?;
+        let totals = match position.step {
+            0 => None,
+            _ => Some(block_on(&gpu, self.session.trainer.totals_bytes())?),
+        };
+        let bytes = Checkpoint { state, tensors, totals }
+            .to_bytes()
+            .map_err(|error| CliError::Failed(format!("the checkpoint cannot be made: {error}")))?;
+        self.folder.write_checkpoint(&bytes, best)
+    }
+
+    /// Ctrl-C: saves what there is, if it is sound, and says how to go on.
+    fn stop(mut self) -> Result<(), CliError> {
+        let gpu = self.gpu.clone();
+        block_on(&gpu, self.session.check())?;
+        self.save(false)?;
+        let Position { epoch, step } = self.session.position();
+        let folder = self.folder.path().display();
+        let command = format!("predsim train --resume {folder}");
+        if self.voice == Voice::Json {
+            return output::json(&json!({
+                "event": "stopped", "epoch": epoch, "step": step, "resume": command,
+            }));
+        }
+        output::line(&format!("stopped in epoch {epoch} after {step} of its {} steps", self.session.steps_per_epoch()))?;
+        output::line(&format!("go on with: {command}"))
+    }
+
+    fn farewell(&self, last: Option<f64>, seconds: f64) -> Result<(), CliError> {
+        let (error, paper) = (last.unwrap_or(f64::NAN), self.start.paper_error_percent);
+        let folder = self.folder.path().display();
+        if self.voice == Voice::Json {
+            return output::json(&json!({
+                "event": "done", "error_percent": last, "best_error_percent": self.best, "paper_error_percent": paper,
+                "seconds": seconds, "out": folder.to_string(),
+            }));
+        }
+        let best = self.best.map(|best| format!(", best {best:.2} %")).unwrap_or_default();
+        let paper = paper.map(|paper| format!(" (the paper's: {paper} %)")).unwrap_or_default();
+        output::line(&format!("test error {error:.2} %{paper}{best}, after {seconds:.0} s"))?;
+        output::line(&format!("the run is in {folder}; ask it with: predsim predict {folder} PICTURE..."))
+    }
+}
