@@ -58,7 +58,10 @@ pub fn run(args: &EvalArgs) -> Result<(), CliError> {
     if args.json { output::json(&report) } else { table(&report) }
 }
 
-fn settings(args: &EvalArgs, (path, checkpoint): &(PathBuf, crate::checkpoint::Checkpoint)) -> Result<Settings, CliError> {
+fn settings(
+    args: &EvalArgs,
+    (path, checkpoint): &(PathBuf, crate::checkpoint::Checkpoint),
+) -> Result<Settings, CliError> {
     let folder = path.parent().map(std::path::Path::to_owned).unwrap_or_default();
     let config = super::run_folder::RunFolder::config(&folder)?.unwrap_or_default();
     let stored = Settings::of_state(&checkpoint.state)?;
@@ -69,6 +72,7 @@ fn settings(args: &EvalArgs, (path, checkpoint): &(PathBuf, crate::checkpoint::C
         batch_size: args.batch_size,
         adapter: args.adapter.clone().or(config.train.adapter),
         limit_train: Some(1),
+        classes_per_batch: Some(0),
         ..TrainFlags::default()
     };
     let settings = Settings::resolve(&flags.over(&stored.flags()))?;

@@ -15,7 +15,7 @@ use crate::train::Optim;
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TrainFlags {
-    /// Data set: mnist-mini is embedded, mnist is read from --data [default: mnist-mini]
+    /// Data set (see `predsim data list`): mnist-mini is embedded, the others are read from --data [default: cifar10]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub dataset: Option<String>,
     /// Folder of the data set's official files, gzipped or not; also looked for in DIR/<name>
@@ -27,6 +27,22 @@ pub struct TrainFlags {
     /// Use only the first N test samples
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub limit_test: Option<u32>,
+    /// Different classes that a training batch is to hold; 0 for batches at random [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub classes_per_batch: Option<usize>,
+    /// Last epoch in which --classes-per-batch holds; 0 for all of them [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub classes_per_batch_until_epoch: Option<usize>,
+    /// Cut square holes out of training pictures
+    #[arg(long, value_name = "BOOL", help_heading = "Data")]
+    pub cutout: Option<bool>,
+    /// Holes that --cutout cuts out of a picture [default: 1]
+    #[arg(long = "n_holes", value_name = "N", help_heading = "Data")]
+    #[serde(rename = "n_holes")]
+    pub n_holes: Option<u32>,
+    /// Side of such a hole in pixels [default: 16]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub length: Option<u32>,
 
     /// Network: mlp, vgg6a, vgg6b, vgg8, vgg8a, vgg8b, vgg11, vgg11b, vgg13, vgg16, vgg19, or our small vgg4 [default: vgg8b]
     #[arg(long, value_name = "NAME", help_heading = "Network")]

@@ -72,11 +72,8 @@ pub fn run(args: &PredictArgs) -> Result<(), CliError> {
     settings.train.batch_size = BATCH.min(args.images.len());
     let input = settings.model.input;
     let [height, width, channels] = [input.height, input.width, input.channels].map(|extent| extent as u32);
-    let pictures = args
-        .images
-        .iter()
-        .map(|path| load_picture(path, height, width, channels))
-        .collect::<Result<Vec<_>, _>>()?;
+    let pictures =
+        args.images.iter().map(|path| load_picture(path, height, width, channels)).collect::<Result<Vec<_>, _>>()?;
     let gpu = engine::open_gpu(&settings.adapter)?;
     let plans = [(Mode::Evaluate, settings.train.batch_size as u32)];
     let mut trainer = engine::trainer(&gpu, &settings, &plans, Some(&checkpoint))?;
@@ -97,7 +94,7 @@ async fn ask(trainer: &mut Trainer, pictures: &[Vec<u8>]) -> Result<Opinions, Cl
     let pixels = pictures.concat();
     let crops = vec![AugmentParams::IDENTITY; pictures.len()];
     let labels = vec![0; pictures.len()];
-    let samples = Samples::Pixels { pixels: &pixels, crops: bytemuck::cast_slice(&crops) };
+    let samples = Samples::Pixels { pixels: &pixels, crops: bytemuck::cast_slice(&crops), holes: &[] };
     trainer.evaluate(samples, &labels).await?;
     let mut opinions = Vec::new();
     for owner in 0..=trainer.network().output() {

@@ -13,10 +13,12 @@ use super::flags::TrainFlags;
 
 /// Epochs of the published program.
 const DEFAULT_EPOCHS: usize = 400;
-/// Needs no files, so that `predsim train` runs anywhere.
-const DEFAULT_DATASET: &str = "mnist-mini";
+/// Data set of the published program.
+const DEFAULT_DATASET: &str = "cifar10";
 /// Most samples of a batch: far beyond what any memory holds, and small enough for every index to fit in 32 bits.
 const MAX_BATCH: usize = 1 << 16;
+/// Most holes of a picture: enough to leave nothing of it.
+const MAX_HOLES: u32 = 1 << 10;
 
 /// What `predsim train` works with.
 #[derive(Debug, Clone)]
@@ -74,6 +76,13 @@ impl Settings {
             momentum: flags.momentum.unwrap_or(base.momentum),
             weight_decay: flags.weight_decay.unwrap_or(base.weight_decay),
             alpha: flags.alpha.unwrap_or(base.alpha),
+            classes_per_batch: flags.classes_per_batch.unwrap_or(base.classes_per_batch),
+            classes_per_batch_until_epoch: flags
+                .classes_per_batch_until_epoch
+                .unwrap_or(base.classes_per_batch_until_epoch),
+            cutout: flags.cutout.unwrap_or(base.cutout),
+            n_holes: flags.n_holes.unwrap_or(base.n_holes),
+            length: flags.length.unwrap_or(base.length),
             seed: flags.seed.unwrap_or(base.seed),
         };
         let wanted = flags.adapter.as_deref().map_or(Wanted::Best, |text| match text.parse() {
@@ -96,6 +105,7 @@ impl Settings {
 
     fn validate(&self) -> Result<(), CliError> {
         let train = &self.train;
+        let most_classes = train.batch_size.min(self.spec.num_classes as usize);
         let checks = [
             ("--batch-size", (1..=MAX_BATCH).contains(&train.batch_size), format!("from 1 to {MAX_BATCH}")),
             ("--epochs", self.epochs >= 1, "at least 1".to_owned()),
@@ -105,6 +115,9 @@ impl Settings {
             ("--lr-decay-fact", train.lr_decay_fact > 0.0, "above 0".to_owned()),
             ("--momentum", (0.0..1.0).contains(&train.momentum), "at least 0 and below 1".to_owned()),
             ("--weight-decay", train.weight_decay >= 0.0, "at least 0".to_owned()),
+            ("--classes-per-batch", train.classes_per_batch <= most_classes, format!("from 0 to {most_classes}")),
+            ("--n_holes", (1..=MAX_HOLES).contains(&train.n_holes), format!("from 1 to {MAX_HOLES}")),
+            ("--length", train.length >= 1, "at least 1".to_owned()),
             ("--alpha", (0.0..=1.0).contains(&train.alpha), "from 0 to 1".to_owned()),
         ];
         match checks.into_iter().find(|(_, right, _)| !right) {
@@ -121,6 +134,11 @@ impl Settings {
             data: self.data.clone(),
             limit_train: self.limit_train,
             limit_test: self.limit_test,
+            classes_per_batch: Some(train.classes_per_batch),
+            classes_per_batch_until_epoch: Some(train.classes_per_batch_until_epoch),
+            cutout: Some(train.cutout),
+            n_holes: Some(train.n_holes),
+            length: Some(train.length),
             model: Some(model.model),
             num_layers: Some(model.num_layers),
             num_hidden: Some(model.num_hidden),
@@ -165,7 +183,10 @@ impl Settings {
             )));
         }
         let in_an_epoch = state.position.step > 0;
-        let order = |s: &Self| (s.train.batch_size, s.train.seed, s.limit_train, s.spec.name);
+        let order = |s: &Self| {
+            let classes = s.train.classes_per_batch_at(state.position.epoch);
+            (s.train.batch_size, s.train.seed, classes, s.limit_train, s.spec.name)
+        };
         if in_an_epoch && order(&settings) != order(&stored) {
             let flag = first_difference(&settings.flags(), &stored.flags());
             return Err(CliError::usage(format!(
@@ -199,7 +220,18 @@ fn first_difference(a: &TrainFlags, b: &TrainFlags) -> String {
     let (a, b) = (serde_json::to_value(a).unwrap_or_default(), serde_json::to_value(b).unwrap_or_default());
     let names = a.as_object().into_iter().flat_map(|object| object.keys());
     // What is no part of the network or of the order of the samples may always change.
-    let free = ["epochs", "data", "adapter", "lr", "lr-decay-milestones", "lr-decay-fact", "limit-test"];
+    let free = [
+        "epochs",
+        "data",
+        "adapter",
+        "lr",
+        "lr-decay-milestones",
+        "lr-decay-fact",
+        "limit-test",
+        "cutout",
+        "n_holes",
+        "length",
+    ];
     let differs = |name: &&String| a[name.as_str()] != b[name.as_str()] && !free.contains(&name.as_str());
     names.into_iter().find(differs).cloned().unwrap_or_else(|| "dataset".to_owned())
 }

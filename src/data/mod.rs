@@ -24,8 +24,8 @@ pub mod svhn;
 #[cfg(test)]
 mod testing;
 
-pub use augment::{AugmentParams, augment_params};
-pub use batch::{Batches, epoch_order, gather};
+pub use augment::{AugmentParams, Cutout, Hole, augment_params};
+pub use batch::{Batches, class_order, epoch_order, gather};
 pub use dataset::{Dataset, DatasetSpec, Split};
 pub use error::DataError;
 #[cfg(not(target_arch = "wasm32"))]

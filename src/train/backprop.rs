@@ -16,7 +16,7 @@ use super::tensors::TensorTable;
 pub fn plan(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
     let mut builder = Builder::new(network, batch);
     let blocks = &network.model.blocks;
-    let mut x = builder.input();
+    let mut x = builder.input(Mode::Train);
     let mut trunks = Vec::with_capacity(blocks.len());
     for block in blocks {
         let trunk = builder.trunk(block, x, Mode::Train);

@@ -12,7 +12,7 @@ use super::tensors::TensorTable;
 /// Stages of an evaluation step: one a block, then the output layer.
 pub fn plan(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
     let mut builder = Builder::new(network, batch);
-    let mut x = builder.input();
+    let mut x = builder.input(Mode::Evaluate);
     for block in &network.model.blocks {
         let trunk = builder.trunk(block, x, Mode::Evaluate);
         if block.heads.pred {

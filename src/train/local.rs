@@ -20,7 +20,7 @@ const SIM: MapLabels = MapLabels { forward: "sim forward", input: "sim dX", weig
 /// Stages of a training step: one a block, then the output layer.
 pub fn plan(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
     let mut builder = Builder::new(network, batch);
-    let mut x = builder.input();
+    let mut x = builder.input(Mode::Train);
     for block in &network.model.blocks {
         x = block_step(&mut builder, block, x);
         builder.close_stage(&block.name);

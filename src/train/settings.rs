@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::Cutout;
 use crate::kernels::optimizer::Kind;
 use crate::nn::choices::lookup;
 use crate::nn::{LossSup, ModelConfig, ModelError};
@@ -47,6 +48,16 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// Weight of the unsupervised loss; the supervised one gets `1 - alpha`.
     pub alpha: f64,
+    /// Classes that a training batch is to hold; 0 for batches at random ([`crate::data::batch::class_order`]).
+    pub classes_per_batch: usize,
+    /// Last epoch in which `classes_per_batch` holds; 0 for all of them.
+    pub classes_per_batch_until_epoch: usize,
+    /// Cuts holes out of training pictures.
+    pub cutout: bool,
+    /// Holes of a picture.
+    pub n_holes: u32,
+    /// Side of a hole in pixels.
+    pub length: u32,
     /// Seed of all randomness.
     pub seed: u64,
 }
@@ -62,6 +73,11 @@ impl Default for TrainConfig {
             momentum: 0.0,
             weight_decay: 0.0,
             alpha: 0.0,
+            classes_per_batch: 0,
+            classes_per_batch_until_epoch: 0,
+            cutout: false,
+            n_holes: 1,
+            length: 16,
             seed: 1,
         }
     }
@@ -75,6 +91,17 @@ impl TrainConfig {
             Optim::AmsGrad => Kind::AmsGrad,
             Optim::Sgd => Kind::Sgd { momentum: self.momentum as f32 },
         }
+    }
+
+    /// The holes of training pictures, if there are any.
+    pub fn holes(&self) -> Option<Cutout> {
+        self.cutout.then_some(Cutout { holes: self.n_holes, length: self.length })
+    }
+
+    /// The number of classes that batches of an epoch, counted from 1, are to hold, if that is limited.
+    pub fn classes_per_batch_at(&self, epoch: usize) -> Option<usize> {
+        let until = self.classes_per_batch_until_epoch;
+        (self.classes_per_batch > 0 && (until == 0 || epoch <= until)).then_some(self.classes_per_batch)
     }
 
     /// Learning rate of an epoch, counted from 1: every milestone that lies behind it has multiplied the rate.
@@ -121,5 +148,16 @@ mod tests {
             TrainConfig { lr: 1.0, lr_decay_milestones: vec![2, 4], lr_decay_fact: 0.5, ..TrainConfig::default() };
         let rates: Vec<f64> = (1..=6).map(|epoch| train.lr_at(epoch)).collect();
         assert_eq!(rates, [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]);
+    }
+
+    #[test]
+    fn classes_are_limited_until_an_epoch_or_for_good() {
+        let limits = |classes_per_batch, classes_per_batch_until_epoch| {
+            let train = TrainConfig { classes_per_batch, classes_per_batch_until_epoch, ..TrainConfig::default() };
+            [1, 2, 3].map(|epoch| train.classes_per_batch_at(epoch))
+        };
+        assert_eq!(limits(0, 2), [None; 3]);
+        assert_eq!(limits(5, 2), [Some(5), Some(5), None]);
+        assert_eq!(limits(5, 0), [Some(5); 3]);
     }
 }

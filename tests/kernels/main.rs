@@ -1,6 +1,7 @@
 //! Every kernel against a plain `f64` reference, over random and awkward shapes: one, odd, prime, not a multiple of a
 //! tile. Needs an adapter; a software one will do.
 
+mod augment_cutout;
 mod batchnorm;
 mod batchnorm_backward;
 mod dropout;
