@@ -29,7 +29,7 @@ pub fn open_gpu(wanted: &Wanted) -> Result<Rc<Gpu>, CliError> {
 /// # Errors
 /// A usage error for anything wrong with its files.
 pub fn load_data(settings: &Settings) -> Result<Dataset, CliError> {
-    let mut data = crate::data::load(settings.spec.name, settings.data.as_deref())?;
+    let mut data = crate::data::open(&settings.spec, settings.data.as_deref())?;
     settings.limit_train.into_iter().for_each(|n| data.train.limit(n));
     settings.limit_test.into_iter().for_each(|n| data.test.limit(n));
     Ok(data)

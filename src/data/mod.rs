@@ -10,25 +10,36 @@ pub mod cifar;
 pub mod dataset;
 pub mod error;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod fit;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod folder;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod files;
 pub mod idx;
+pub mod imagenet;
 pub mod mat;
 pub mod mnist;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod picture;
 pub mod planes;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod prefetch;
 pub mod registry;
+pub mod size;
 pub mod stl10;
 pub mod stream;
 pub mod svhn;
+pub mod walk;
 #[cfg(test)]
 mod testing;
 
 pub use augment::{AugmentParams, Cutout, Hole, augment_params};
 pub use batch::{Batches, class_order, epoch_order, gather};
-pub use dataset::{Dataset, DatasetSpec, Split};
+pub use dataset::{ClassNames, Dataset, DatasetSpec, Fit, Pictures, Split};
 pub use error::DataError;
 #[cfg(not(target_arch = "wasm32"))]
 pub use picture::load_picture;
-pub use registry::{load, names, spec};
+pub use registry::{load, names, open, recall, spec, spec_in};
+pub use size::ImageSize;
 pub use stream::Stream;
+pub use walk::{Draw, Walk};

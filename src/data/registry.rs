@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use super::dataset::{Dataset, DatasetSpec};
+use super::dataset::{ClassNames, Dataset, DatasetSpec, Fit};
 use super::error::DataError;
+use super::imagenet::{IMAGE_FOLDER, IMAGENET, sized};
+use super::size::ImageSize;
 use super::{cifar, mnist, stl10, svhn};
 
 /// How a data set is stored.
@@ -19,6 +21,8 @@ enum Format {
     Svhn,
     /// The binary files of [`stl10`].
     Stl10,
+    /// Folders of pictures.
+    Folder,
 }
 
 /// A data set that has a name.
@@ -31,7 +35,7 @@ struct Known {
     format: Format,
 }
 
-static KNOWN: [Known; 8] = [
+static KNOWN: [Known; 10] = [
     Known { spec: mnist::MNIST_MINI, names: &[], inner: &[], format: Format::Embedded },
     Known { spec: mnist::MNIST, names: &["MNIST"], inner: &["raw"], format: Format::Idx },
     Known { spec: mnist::FASHION_MNIST, names: &["FashionMNIST"], inner: &["raw"], format: Format::Idx },
@@ -50,6 +54,8 @@ static KNOWN: [Known; 8] = [
     },
     Known { spec: svhn::SVHN, names: &["SVHN"], inner: &[], format: Format::Svhn },
     Known { spec: stl10::STL10, names: &["STL10", "stl-10"], inner: &["stl10_binary"], format: Format::Stl10 },
+    Known { spec: IMAGENET, names: &["ImageNet"], inner: &[], format: Format::Folder },
+    Known { spec: IMAGE_FOLDER, names: &["ImageFolder"], inner: &[], format: Format::Folder },
 ];
 
 /// The names that `--dataset` takes.
@@ -65,7 +71,7 @@ fn find(name: &str) -> Result<&'static Known, DataError> {
 }
 
 /// What is known of data set `name` without its files. The published program's names (`MNIST`, `KuzushijiMNIST`) do as
-/// well, and the case of the letters does not matter.
+/// well, and the case of the letters does not matter. Of folders of pictures only [`spec_in`] knows the classes.
 ///
 /// # Errors
 /// An unknown name; the message lists the known ones.
@@ -73,38 +79,102 @@ pub fn spec(name: &str) -> Result<DatasetSpec, DataError> {
     find(name).map(|known| known.spec.clone())
 }
 
+/// What is known of data set `name` whose files are in `dir`. A folder of pictures is looked at for its classes, and without
+/// `size` (`--image-size`) for the size of its pictures; ImageNet has 1,000 classes of 224 x 224 pixels also where no `dir` is
+/// given.
+///
+/// # Errors
+/// An unknown name; a `size` for pictures that have another; what [`super::folder::Layout::find`] finds wrong.
+pub fn spec_in(name: &str, dir: Option<&Path>, size: Option<ImageSize>) -> Result<DatasetSpec, DataError> {
+    let known = find(name)?;
+    let spec = &known.spec;
+    match (dir, size) {
+        _ if known.format != Format::Folder => match size {
+            Some(size) if size != spec.size() => Err(DataError::FixedSize { name: spec.name, size: spec.size() }),
+            _ => Ok(spec.clone()),
+        },
+        (Some(dir), size) => look(known, dir, size),
+        (None, _) if spec.num_classes == 0 => Err(DataError::NeedsPictures { name: spec.name }),
+        (None, size) => Ok(sized(spec, size.unwrap_or(spec.size()), spec.class_names.clone(), spec.num_classes)),
+    }
+}
+
+/// What is known of data set `name` to a checkpoint that was trained on pictures of `size` in `num_classes` classes, the names
+/// of which it remembers if they were found in a folder.
+///
+/// # Errors
+/// An unknown name.
+pub fn recall(name: &str, size: ImageSize, num_classes: u32, names: &[String]) -> Result<DatasetSpec, DataError> {
+    let spec = spec(name)?;
+    if spec.fit == Fit::Exact {
+        return Ok(spec);
+    }
+    let names = if names.is_empty() { spec.class_names.clone() } else { ClassNames::Found(names.into()) };
+    Ok(sized(&spec, size, names, num_classes))
+}
+
 /// Loads data set `name` (see [`spec`]) and checks it. Its official files, gzipped or not, are looked for in the folder
 /// `dir` and in `dir/<name>` ([`super::files`]); embedded data sets need no `dir` and do not look at it.
 ///
 /// # Errors
-/// An unknown name, no folder, a missing or unreadable file, or anything wrong in one.
+/// As [`open`].
 pub fn load(name: &str, dir: Option<&Path>) -> Result<Dataset, DataError> {
-    let known = find(name)?;
-    if known.format == Format::Embedded {
-        return mnist::embedded();
+    open(&spec_in(name, dir, None)?, dir)
+}
+
+/// Loads the data set that `spec` describes, from `dir` (see [`load`]). Pictures in folders are listed only.
+///
+/// # Errors
+/// No folder, a missing or unreadable file, or anything wrong in one.
+pub fn open(spec: &DatasetSpec, dir: Option<&Path>) -> Result<Dataset, DataError> {
+    let known = find(spec.name)?;
+    match (known.format, dir) {
+        (Format::Embedded, _) => mnist::embedded(),
+        (Format::Folder, None) => Err(DataError::NeedsPictures { name: spec.name }),
+        (_, None) => Err(DataError::NeedsFolder { name: spec.name }),
+        (_, Some(dir)) => from_folder(known, spec, dir),
     }
-    let dir = dir.ok_or(DataError::NeedsFolder { name: known.spec.name })?;
-    from_folder(known, dir)
 }
 
 /// A browser has no folders: there, pages hand the bytes of files to [`mnist::parse`] and its like.
 #[cfg(target_arch = "wasm32")]
-fn from_folder(_: &Known, dir: &Path) -> Result<Dataset, DataError> {
+fn from_folder(_: &Known, _: &DatasetSpec, dir: &Path) -> Result<Dataset, DataError> {
+    Err(DataError::NotAFolder { path: dir.display().to_string() })
+}
+
+/// As [`from_folder`].
+#[cfg(target_arch = "wasm32")]
+fn look(_: &Known, dir: &Path, _: Option<ImageSize>) -> Result<DatasetSpec, DataError> {
     Err(DataError::NotAFolder { path: dir.display().to_string() })
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn from_folder(known: &Known, dir: &Path) -> Result<Dataset, DataError> {
-    let places = super::files::Places::new(dir, known.spec.name, known.names, known.inner)?;
+fn places(known: &Known, dir: &Path) -> Result<super::files::Places, DataError> {
+    super::files::Places::new(dir, known.spec.name, known.names, known.inner)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn layout(known: &Known, dir: &Path) -> Result<super::folder::Layout, DataError> {
+    super::folder::Layout::find(known.spec.name, places(known, dir)?.folders())
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn look(known: &Known, dir: &Path, size: Option<ImageSize>) -> Result<DatasetSpec, DataError> {
+    layout(known, dir)?.describe(&known.spec, size)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn from_folder(known: &Known, spec: &DatasetSpec, dir: &Path) -> Result<Dataset, DataError> {
+    let places = places(known, dir)?;
     match known.format {
         Format::Embedded => mnist::embedded(),
         Format::Idx => {
             let [a, b, c, d] = mnist::FILES.map(|file| places.open(file));
-            mnist::parse(&known.spec, [a?, b?, c?, d?])
+            mnist::parse(spec, [a?, b?, c?, d?])
         }
         Format::Cifar { train, test } => {
             let open = |file: &&'static str| places.open(file);
-            cifar::parse(&known.spec, train.iter().map(open), test.iter().map(open))
+            cifar::parse(spec, train.iter().map(open), test.iter().map(open))
         }
         Format::Svhn => {
             let extra = places.find(svhn::EXTRA).map(|_| places.open(svhn::EXTRA)).transpose()?;
@@ -113,6 +183,10 @@ fn from_folder(known: &Known, dir: &Path) -> Result<Dataset, DataError> {
         Format::Stl10 => {
             let [a, b, c, d] = stl10::FILES.map(|file| places.open(file));
             stl10::parse([a?, b?, c?, d?])
+        }
+        Format::Folder => {
+            let [train, test] = layout(known, dir)?.pictures(spec)?.map(super::Pictures::Files);
+            Ok(Dataset { spec: spec.clone(), train, test })
         }
     }
 }
@@ -147,8 +221,8 @@ mod tests {
             assert_eq!(spec(name).unwrap().name, name);
             assert_eq!(spec(&name.to_ascii_uppercase()).unwrap().name, name);
         }
-        let published = ["MNIST", "FashionMNIST", "KuzushijiMNIST", "CIFAR10", "CIFAR100", "SVHN", "STL10"];
-        let ours = ["mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn", "stl10"];
+        let published = ["MNIST", "FashionMNIST", "KuzushijiMNIST", "CIFAR10", "CIFAR100", "SVHN", "STL10", "ImageNet"];
+        let ours = ["mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn", "stl10", "imagenet"];
         for (published, ours) in published.into_iter().zip(ours) {
             assert_eq!(spec(published).unwrap().name, ours);
             assert_eq!(spec(&published.to_ascii_lowercase()).unwrap().name, ours);
@@ -159,7 +233,9 @@ mod tests {
     fn every_spec_is_whole() {
         for name in names() {
             let spec = spec(name).unwrap();
-            assert_eq!(spec.class_names.len(), spec.num_classes as usize, "{name}");
+            if spec.fit == Fit::Exact {
+                assert_eq!(spec.class_names.len(), spec.num_classes as usize, "{name}");
+            }
             let channels = spec.channels as usize;
             assert_eq!((spec.mean.len(), spec.std.len()), (channels, channels), "{name}");
         }
@@ -170,7 +246,7 @@ mod tests {
         assert_eq!(
             message("minst", None),
             "unknown data set \"minst\"; the known ones are mnist-mini, mnist, fashion-mnist, kmnist, cifar10, cifar100, svhn, \
-             stl10"
+             stl10, imagenet, image-folder"
         );
     }
 
@@ -192,7 +268,7 @@ mod tests {
                 let dir = tempfile::tempdir().unwrap();
                 write(&dir.path().join(place), gzipped);
                 let data = load(name, Some(dir.path())).unwrap();
-                assert_eq!((data.train.labels, data.test.labels), (vec![1, 2, 3], vec![4, 5]), "{place} {gzipped}");
+                assert_eq!((data.train.labels(), data.test.labels()), (&[1, 2, 3][..], &[4, 5][..]), "{place} {gzipped}");
             }
         }
     }
@@ -210,6 +286,30 @@ mod tests {
         );
     }
 
+    #[test]
+    fn folders_of_pictures_need_to_be_seen() {
+        assert_eq!(spec_in("ImageNet", None, None).unwrap(), IMAGENET);
+        let size = ImageSize { height: 64, width: 96 };
+        let small = spec_in("imagenet", None, Some(size)).unwrap();
+        assert_eq!((small.size(), small.num_classes), (size, 1000));
+        let error = spec_in("image-folder", None, Some(size)).unwrap_err().to_string();
+        assert!(error.starts_with("data set image-folder is read from picture files: give their folder"), "{error}");
+        let names = ["cat".to_owned(), "owl".to_owned()];
+        let known = recall("image-folder", size, 2, &names).unwrap();
+        assert_eq!((known.size(), known.num_classes, known.class_names.get(1)), (size, 2, Some("owl")));
+        assert_eq!(recall("cifar10", size, 2, &names).unwrap(), cifar::CIFAR10);
+    }
+
+    #[test]
+    fn pictures_of_a_fixed_size_are_not_resized() {
+        let size = ImageSize { height: 64, width: 64 };
+        assert_eq!(
+            spec_in("cifar10", None, Some(size)).unwrap_err().to_string(),
+            "--image-size: pictures of cifar10 are 32 as they are; only those of imagenet and image-folder are resized"
+        );
+        assert_eq!(spec_in("stl10", None, Some(ImageSize { height: 96, width: 96 })).unwrap(), stl10::STL10);
+    }
+
     /// The official files, where the machine has them.
     #[test]
     fn the_whole_mnist_loads_and_begins_with_the_embedded_part() {
@@ -221,9 +321,9 @@ mod tests {
             return;
         }
         let (whole, mini) = (load("mnist", Some(&dir)).unwrap(), mnist::embedded().unwrap());
-        assert_eq!((whole.train.n, whole.test.n), (60_000, 10_000));
+        assert_eq!((whole.train.n(), whole.test.n()), (60_000, 10_000));
         for (mut whole, mini) in [(whole.train, mini.train), (whole.test, mini.test)] {
-            whole.limit(mini.n);
+            whole.limit(mini.n());
             assert!(whole == mini);
         }
     }
