@@ -58,7 +58,10 @@ pub fn run(args: &EvalArgs) -> Result<(), CliError> {
     if args.json { output::json(&report) } else { table(&report) }
 }
 
-fn settings(args: &EvalArgs, (path, checkpoint): &(PathBuf, crate::checkpoint::Checkpoint)) -> Result<Settings, CliError> {
+fn settings(
+    args: &EvalArgs,
+    (path, checkpoint): &(PathBuf, crate::checkpoint::Checkpoint),
+) -> Result<Settings, CliError> {
     let folder = path.parent().map(std::path::Path::to_owned).unwrap_or_default();
     let config = super::run_folder::RunFolder::config(&folder)?.unwrap_or_default();
     let stored = Settings::of_state(&checkpoint.state)?;

@@ -1,9 +1,9 @@
 //! The command line: one file a subcommand, and what they share.
 //!
-//! - [`flags`], [`recipe`], [`settings`]: from what the user writes to a complete set of settings
-//! - [`engine`]: from settings to a trainer on a device
-//! - [`run_folder`], [`progress`], [`output`]: what a run leaves and what it shows
-//! - [`error`]: what ends a command early, and with which exit code
+//! - `flags`, `recipe`, `settings`: from what the user writes to a complete set of settings
+//! - `engine`: from settings to a trainer on a device
+//! - `run_folder`, `progress`, `output`: what a run leaves and what it shows
+//! - `error`: what ends a command early, and with which exit code
 
 mod devices;
 mod engine;

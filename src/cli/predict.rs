@@ -72,11 +72,8 @@ pub fn run(args: &PredictArgs) -> Result<(), CliError> {
     settings.train.batch_size = BATCH.min(args.images.len());
     let input = settings.model.input;
     let [height, width, channels] = [input.height, input.width, input.channels].map(|extent| extent as u32);
-    let pictures = args
-        .images
-        .iter()
-        .map(|path| load_picture(path, height, width, channels))
-        .collect::<Result<Vec<_>, _>>()?;
+    let pictures =
+        args.images.iter().map(|path| load_picture(path, height, width, channels)).collect::<Result<Vec<_>, _>>()?;
     let gpu = engine::open_gpu(&settings.adapter)?;
     let plans = [(Mode::Evaluate, settings.train.batch_size as u32)];
     let mut trainer = engine::trainer(&gpu, &settings, &plans, Some(&checkpoint))?;

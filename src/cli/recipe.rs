@@ -70,7 +70,9 @@ impl Recipe {
         toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
-            CliError::usage(format!("{name}, line {line}: {reason}; a recipe holds flags of `predsim train` in [train]"))
+            CliError::usage(format!(
+                "{name}, line {line}: {reason}; a recipe holds flags of `predsim train` in [train]"
+            ))
         })
     }
 }

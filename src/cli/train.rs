@@ -140,8 +140,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     }
     let data = engine::load_data(&start.settings)?;
     let fresh = args.resume.is_none() || args.out.is_some();
-    let folder =
-        if fresh { RunFolder::create(&start.out, args.overwrite)? } else { RunFolder::open(&start.out)? };
+    let folder = if fresh { RunFolder::create(&start.out, args.overwrite)? } else { RunFolder::open(&start.out)? };
     let gpu = engine::open_gpu(&start.settings.adapter)?;
     folder.write_config(&config_of(&start, &gpu))?;
     folder.forget_metrics_from(start.position().epoch)?;
@@ -186,10 +185,11 @@ fn greet(
     }
     let loss = if settings.model.backprop { "backprop".to_owned() } else { settings.model.loss_sup.to_string() };
     output::line(&format!(
-        "{} on {}, {loss}: {} blocks and an output layer, {} parameters and {} in local heads",
+        "{} on {}, {loss}: {} hidden {} and an output layer, {} parameters and {} in local heads",
         settings.model.model,
         settings.spec.name,
         model.blocks.len(),
+        if model.blocks.len() == 1 { "block" } else { "blocks" },
         indicatif::HumanCount(model.trunk_parameters()),
         indicatif::HumanCount(model.trained_parameters() - model.trunk_parameters()),
     ))?;
@@ -311,7 +311,10 @@ impl Run<'_> {
                 "event": "stopped", "epoch": epoch, "step": step, "resume": command,
             }));
         }
-        output::line(&format!("stopped in epoch {epoch} after {step} of its {} steps", self.session.steps_per_epoch()))?;
+        output::line(&format!(
+            "stopped in epoch {epoch} after {step} of its {} steps",
+            self.session.steps_per_epoch()
+        ))?;
         output::line(&format!("go on with: {command}"))
     }
 

@@ -1,0 +1,6 @@
+//! The program as its users meet it: what it prints, what it writes, how it ends. Needs an adapter; a software one will do.
+
+mod errors;
+mod inspect;
+mod runs;
+mod support;
