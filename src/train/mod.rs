@@ -21,7 +21,7 @@ mod trainer;
 
 pub use error::TrainError;
 pub use metrics::{BlockReport, EpochReport, Totals};
-pub use network::{Network, Source};
+pub use network::{Network, Source, TOTALS_STRIDE};
 pub use plan::{MemoryReport, Mode, Plan, StageMemory, TensorPlace};
 pub use session::{Position, Session};
 pub use settings::{LossWeights, Optim, TrainConfig};
