@@ -76,10 +76,6 @@ impl Settings {
             alpha: flags.alpha.unwrap_or(base.alpha),
             seed: flags.seed.unwrap_or(base.seed),
         };
-        let wanted = flags.adapter.as_deref().map_or(Wanted::Best, |text| match text.parse() {
-            Ok(wanted) => wanted,
-            Err(never) => match never {},
-        });
         let settings = Self {
             model,
             train,
@@ -88,7 +84,7 @@ impl Settings {
             epochs: flags.epochs.unwrap_or(DEFAULT_EPOCHS),
             limit_train: flags.limit_train,
             limit_test: flags.limit_test,
-            adapter: wanted,
+            adapter: flags.adapter.as_deref().map_or(Wanted::Best, wanted),
         };
         settings.validate()?;
         Ok(settings)
@@ -191,6 +187,14 @@ impl Settings {
             limit_test: state.limit_test,
             adapter: Wanted::Best,
         })
+    }
+}
+
+/// The adapter that `--adapter` names.
+pub fn wanted(text: &str) -> Wanted {
+    match text.parse() {
+        Ok(wanted) => wanted,
+        Err(never) => match never {},
     }
 }
 

@@ -11,6 +11,7 @@ pub mod batchnorm_backward;
 pub mod conv2d;
 pub mod dropout;
 pub mod gemm;
+pub mod limits;
 pub mod optimizer;
 pub mod pool;
 pub mod pred;
@@ -36,6 +37,7 @@ pub fn all_variants() -> Vec<Pipeline> {
         conv2d::variants(),
         dropout::variants(),
         gemm::variants(),
+        limits::variants(),
         optimizer::variants(),
         pool::variants(),
         pred::variants(),

@@ -4,6 +4,7 @@
 mod batchnorm;
 mod batchnorm_backward;
 mod dropout;
+mod limits;
 mod pool;
 mod reduce;
 mod support;
