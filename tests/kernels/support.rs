@@ -34,10 +34,12 @@ pub fn tunings() -> Vec<Tuning> {
     families.flat_map(|family| [1, 4096].map(|workgroups| tuning(family, workgroups))).collect()
 }
 
-/// What lies around the tensor of that number: a NaN that no computation makes, and no valid label or count. Each tensor has
-/// its own, for a NaN goes through sums unchanged: one that was read behind an input must show behind an output.
-fn canary(number: u32) -> u32 {
-    0x7fc0_ca00 + number
+/// A word of what lies around the tensor of that number: 4.3e37, for which there is no sum too large to spoil, and no valid
+/// label or count. Signs alternate, so that no maximum and no relu lets all of them through; and each tensor has a value of
+/// its own, so that what was read behind an input shows behind an output. It is not NaN, which a kernel that works in place
+/// would leave as it is.
+fn canary(number: u32, word: u32) -> u32 {
+    0x7e00_0000 | (word % 2) << 31 | number
 }
 
 /// Bytes of canaries in front of a tensor; offsets of bindings are multiples of this.
@@ -46,7 +48,7 @@ const FRONT: u64 = 256;
 /// And behind it.
 const BEHIND: u64 = 1024;
 
-/// A lab whose tensors lie between canaries, each in a buffer of its own: what a kernel reads beyond a tensor is NaN and
+/// A lab whose tensors lie between canaries, each in a buffer of its own: what a kernel reads beyond a tensor
 /// spoils its results, what it writes there is found after every run.
 ///
 /// Kernels run without the driver's bounds checks, so keeping their bounds is their own duty. Yet a driver may check all
@@ -67,8 +69,8 @@ impl FencedLab {
     pub fn tensor<T: bytemuck::Pod>(&mut self, values: &[T]) -> Slice {
         let mut content = bytemuck::cast_slice::<T, u8>(values).to_vec();
         content.resize(content.len().next_multiple_of(4), 0);
-        let canary = canary(self.content.len() as u32).to_ne_bytes();
-        let canaries = |bytes: u64| canary.repeat(bytes as usize / 4);
+        let number = self.content.len() as u32;
+        let canaries = |bytes: u64| (0..bytes as u32 / 4).flat_map(|word| canary(number, word).to_ne_bytes()).collect();
         let whole = self.lab.tensor(&[canaries(FRONT), content.clone(), canaries(BEHIND)].concat()).expect("a tensor");
         self.content.push(content.len() as u64);
         Slice { offset: FRONT, bytes: whole.bytes - FRONT, ..whole }
@@ -89,7 +91,8 @@ impl FencedLab {
             let front = Slice { tensor, offset: 0, bytes: FRONT };
             let behind = Slice { tensor, offset: FRONT + bytes, bytes: BEHIND };
             for (place, canaries) in [("before", front), ("behind", behind)] {
-                let touched = wait(self.lab.read::<u32>(canaries)).iter().position(|&word| word != canary(number));
+                let words: Vec<u32> = wait(self.lab.read(canaries));
+                let touched = (0..).zip(words).find(|&(index, word)| word != canary(number, index));
                 assert_eq!(touched, None, "{labels:?} wrote {place} tensor {number}");
             }
         }
