@@ -197,7 +197,7 @@ impl<'n> Builder<'n> {
     /// Its geometry.
     pub fn max_pool_of(&self, block: &Block) -> Option<MaxPool> {
         let shape = block.out_shape;
-        block.max_pool_after.then(|| MaxPool {
+        self.network.model.max_pooled(block.index).then(|| MaxPool {
             batch: self.batch,
             height: shape.h as u32,
             width: shape.w as u32,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use predsim::nn::{Architecture, InputShape, LossSup, ModelConfig, Nonlin};
+use predsim::nn::{Architecture, InputShape, LossSup, LossUnsup, ModelConfig, Nonlin};
 use predsim::train::{Optim, TrainConfig};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
@@ -89,7 +89,7 @@ impl Case {
     /// The first thing it needs that is not built.
     pub fn unsupported(&self) -> Option<String> {
         let model = self.text("model");
-        if model.parse::<Architecture>().is_err() {
+        if model.parse::<Architecture>().is_err() || model.contains("resnet") {
             return Some(format!("model {model}"));
         }
         if self.text("loss_unsup") != "none" {
@@ -112,12 +112,18 @@ impl Case {
             dim_in_decoder: self.count("dim_in_decoder"),
             feat_mult: self.number("feat_mult"),
             loss_sup: self.text("loss_sup").parse::<LossSup>().map_err(text)?,
+            loss_unsup: self.text("loss_unsup").parse::<LossUnsup>().map_err(text)?,
             nonlin: self.text("nonlin").parse::<Nonlin>().map_err(text)?,
             no_similarity_std: self.flag("no_similarity_std"),
             backprop: self.flag("backprop"),
             no_batch_norm: self.flag("no_batch_norm"),
+            pre_act: self.flag("pre_act"),
+            bio: self.flag("bio"),
+            target_proj_size: self.count("target_proj_size"),
             dropout: 0.0,
             beta: self.number("beta"),
+            aux_depth: 1,
+            local_modules: None,
             input,
             num_classes: self.count("num_classes"),
         })
