@@ -1,4 +1,4 @@
-// Batch normalisation of [rows, channels], fused with the activation behind it: statistics, forward, backward.
+// Batch normalisation of [rows, channels], fused with the activation behind it: statistics, forward.
 // Vectors of channels lie in pairs: affine = [gamma | beta], running = [mean | variance], saved = [mean | 1/deviation].
 
 struct Params {
@@ -122,9 +122,11 @@ fn statistics_eval(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocat
 @group(0) @binding(1) var<storage, read> apply_x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> apply_saved: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> apply_affine: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> apply_h: array<vec4<f32>>;
+// With RESIDUAL == 0 some other tensor is bound here and not read; the same for `activate_residual`.
+@group(0) @binding(4) var<storage, read> apply_residual: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> apply_h: array<vec4<f32>>;
 
-// h = act(gamma * (x - mean) / deviation + beta)
+// h = act(gamma * (x - mean) / deviation + beta + residual)
 @compute @workgroup_size(64)
 fn apply(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -142,14 +144,19 @@ fn apply(
     let beta = apply_affine[s.group + g];
     for (var row = s.first; row < s.end; row += 1u) {
         let i = row * g + s.group;
-        apply_h[i] = activate(gamma * ((apply_x[i] - mean) * scale) + beta);
+        var z = gamma * ((apply_x[i] - mean) * scale) + beta;
+        if (RESIDUAL != 0u) {
+            z += apply_residual[i];
+        }
+        apply_h[i] = activate(z);
     }
 }
 
 @group(0) @binding(1) var<storage, read> activate_x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> activate_h: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> activate_residual: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> activate_h: array<vec4<f32>>;
 
-// h = act(x)
+// h = act(x + residual)
 @compute @workgroup_size(64)
 fn activate_only(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -162,6 +169,10 @@ fn activate_only(
     }
     for (var row = s.first; row < s.end; row += 1u) {
         let i = row * p.groups + s.group;
-        activate_h[i] = activate(activate_x[i]);
+        var z = activate_x[i];
+        if (RESIDUAL != 0u) {
+            z += activate_residual[i];
+        }
+        activate_h[i] = activate(z);
     }
 }

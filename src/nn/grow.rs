@@ -27,11 +27,22 @@ pub(super) struct Grown {
     pub ops: Vec<Op>,
     /// What enters the output layer.
     pub out_shape: Shape,
+    /// The blocks' maps as the published script counts them: a stride divides the sides, rounding down.
+    pub counted: Vec<Shape>,
 }
 
 /// Lays out the blocks of `config`'s network behind an input of shape `input`.
 pub(super) fn grow(config: &ModelConfig, input: Shape) -> Result<Grown, ModelError> {
-    let mut net = Grower { config, at: input, blocks: Vec::new(), ops: Vec::new(), convs: 0, linears: 0 };
+    let mut net = Grower {
+        config,
+        at: input,
+        counted_at: input,
+        blocks: Vec::new(),
+        counted: Vec::new(),
+        ops: Vec::new(),
+        convs: 0,
+        linears: 0,
+    };
     match config.model.family() {
         Family::Mlp => net.dense()?,
         Family::Vgg(plan) => net.vgg(plan)?,
@@ -39,7 +50,7 @@ pub(super) fn grow(config: &ModelConfig, input: Shape) -> Result<Grown, ModelErr
         Family::WideResnet { units, widen, adapted } => net.wide(units, widen, adapted)?,
         Family::Plain { blocks } => net.plain(blocks)?,
     }
-    Ok(Grown { blocks: net.blocks, ops: net.ops, out_shape: net.at })
+    Ok(Grown { blocks: net.blocks, ops: net.ops, out_shape: net.at, counted: net.counted })
 }
 
 /// A network under way.
@@ -47,7 +58,10 @@ struct Grower<'a> {
     config: &'a ModelConfig,
     /// What the next operation sees.
     at: Shape,
+    /// The same as the published script counts it.
+    counted_at: Shape,
     blocks: Vec<Block>,
+    counted: Vec<Shape>,
     ops: Vec<Op>,
     convs: usize,
     linears: usize,
@@ -211,6 +225,13 @@ impl Grower<'_> {
         let index = self.blocks.len();
         self.ops.push(Op::Block(index));
         self.at = out_shape;
+        self.counted_at = match map {
+            MapKind::Conv { stride, .. } => {
+                Shape { h: self.counted_at.h / stride, w: self.counted_at.w / stride, ..out_shape }
+            }
+            MapKind::Linear { .. } => out_shape,
+        };
+        self.counted.push(self.counted_at);
         self.blocks.push(Block {
             index,
             name,
@@ -249,6 +270,7 @@ impl Grower<'_> {
         }
         self.ops.push(Op::MaxPool);
         self.at = self.at.max_pooled();
+        self.counted_at = self.counted_at.max_pooled();
         Ok(())
     }
 

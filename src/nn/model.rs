@@ -62,8 +62,8 @@ impl Model {
         let grown = grow(&config, input)?;
         let (mut blocks, ops, at) = (grown.blocks, grown.ops, grown.out_shape);
         let modules = modules(&config, blocks.len())?;
-        for module in &modules {
-            add_heads(&config, &mut blocks[module.end - 1]);
+        for last in modules.iter().map(|module| module.end - 1) {
+            add_heads(&config, &mut blocks[last], grown.counted[last]);
         }
         for block in blocks.iter_mut().filter(|block| !block.map.is_conv()) {
             block.head_in = block.out_shape.c;
@@ -101,12 +101,6 @@ impl Model {
         })
     }
 
-    /// Whether a max pooling comes behind a block.
-    pub fn max_pooled(&self, block: usize) -> bool {
-        let at = self.ops.iter().position(|op| *op == Op::Block(block));
-        at.is_some_and(|at| self.ops.get(at + 1) == Some(&Op::MaxPool))
-    }
-
     /// Trained parameters without the heads, padding not counted: the size that the paper's tables give.
     pub fn trunk_parameters(&self) -> u64 {
         self.count(|p| p.role == Role::Train && p.part == Part::Trunk)
@@ -136,8 +130,9 @@ fn modules(config: &ModelConfig, blocks: usize) -> Result<Vec<Range<usize>>, Mod
     Ok((0..count).map(|module| module * blocks / count..(module + 1) * blocks / count).collect())
 }
 
-/// Gives `block`, the last of its module, the heads that `config` asks for.
-fn add_heads(config: &ModelConfig, block: &mut Block) {
+/// Gives `block`, the last of its module, the heads that `config` asks for; `counted` is its map as the published script
+/// counts it.
+fn add_heads(config: &ModelConfig, block: &mut Block, counted: Shape) {
     if config.backprop {
         return;
     }
@@ -153,7 +148,7 @@ fn add_heads(config: &ModelConfig, block: &mut Block) {
         aux: if block.map.is_conv() { config.aux_depth - 1 } else { 0 },
     };
     if block.map.is_conv() && (config.bio || config.has_pred()) {
-        block.pred_pool = Pool::behind(block.map, block.in_shape, config.dim_in_decoder);
+        block.pred_pool = Pool::published(block.out_shape, counted, config.dim_in_decoder);
         block.head_in = block.pred_in_shape().elements();
     }
 }

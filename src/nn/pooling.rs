@@ -1,6 +1,6 @@
 //! The average pooling in front of a block's local classifier.
 
-use super::shape::{MapKind, Shape};
+use super::shape::Shape;
 
 /// Average pooling in front of a convolutional `pred` head: stride = kernel, padding counts in the divisor,
 /// which is always `kh * kw`, and rows that no window reaches are ignored.
@@ -38,17 +38,17 @@ impl Pool {
         (kh > 1 || kw > 1).then(|| Self { kh, kw, pad_h: margin(kh, map.h), pad_w: margin(kw, map.w) })
     }
 
-    /// The pooling behind a convolution `map` of `input`, for at most `limit` features or as near as it gets.
+    /// The pooling of a `map` for at most `limit` features or as near as it gets; `counted` is the map as the published
+    /// script counts it.
     ///
-    /// The published script counts the sides of a strided map as `side / stride`, rounded down. On an odd side the map is
-    /// one larger; where the pooling planned for the smaller map gives as many features on the true one, it is kept, so
-    /// that results agree. Where it does not, the published script fails, and the rule is applied to the true map.
-    pub fn behind(map: MapKind, input: Shape, limit: usize) -> Option<Self> {
-        let out = map.out_shape(input);
-        let stride = if let MapKind::Conv { stride, .. } = map { stride } else { 1 };
-        let counted = Shape { h: input.h / stride, w: input.w / stride, c: out.c };
-        let fits = |pool: &Self| counted.h > 0 && counted.w > 0 && pool.out_shape(out) == pool.out_shape(counted);
-        Self::plan(counted, limit).filter(fits).or_else(|| Self::plan(out, limit))
+    /// That script divides the sides of a map by every stride, rounding down, where a convolution rounds up. Behind an odd
+    /// side the map is larger by one. Where the pooling planned for the smaller map gives as many features on the true
+    /// one, it is kept, so that results agree; where it does not, the published script fails, and the rule is applied to
+    /// the true map.
+    pub fn published(map: Shape, counted: Shape, limit: usize) -> Option<Self> {
+        let fits = |pool: &Self| pool.out_shape(map) == pool.out_shape(counted);
+        let published = if counted.elements() > 0 { Self::plan(counted, limit) } else { None };
+        published.filter(fits).or_else(|| Self::plan(map, limit))
     }
 
     /// Shape of the pooled map.
@@ -118,15 +118,15 @@ mod tests {
 
     #[test]
     fn an_odd_strided_map_is_pooled_as_published_where_that_can_be() {
-        let conv = |stride| MapKind::Conv { cin: 8, cout: 8, kernel: 3, stride, pad: 1 };
         // 33 rows become 17, which the published script takes for 16: four windows of four rows, the last row left out.
-        let pool = Pool::behind(conv(2), square(33, 8), 128).unwrap();
+        let pool = Pool::published(square(17, 8), square(16, 8), 128).unwrap();
         assert_eq!((pool.kh, pool.kw, pool.pad_h, pool.pad_w), (4, 4, 0, 0));
         assert_eq!(pool.out_shape(square(17, 8)), square(4, 8));
         assert_eq!(Pool::plan(square(17, 8), 128).map(|p| p.pad_h), Some(4));
         // 15 rows become 8, taken for 7: padded windows of two rows would be one too many.
-        let pool = Pool::behind(conv(2), square(15, 8), 128).unwrap();
+        let pool = Pool::published(square(8, 8), square(7, 8), 128).unwrap();
         assert_eq!((pool, pool.pad_h), (Pool::plan(square(8, 8), 128).unwrap(), 0));
-        assert_eq!(Pool::behind(conv(1), square(17, 8), 128), Pool::plan(square(17, 8), 128));
+        assert_eq!(Pool::published(square(17, 8), square(17, 8), 128), Pool::plan(square(17, 8), 128));
+        assert_eq!(Pool::published(square(1, 8), square(0, 8), 4), None);
     }
 }

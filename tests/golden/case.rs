@@ -86,19 +86,9 @@ impl Case {
         self.config.get(key).and_then(Value::as_str).unwrap_or("")
     }
 
-    /// The first thing it needs that is not built.
+    /// What no case can be about.
     pub fn unsupported(&self) -> Option<String> {
-        let model = self.text("model");
-        if model.parse::<Architecture>().is_err() || model.contains("resnet") {
-            return Some(format!("model {model}"));
-        }
-        if self.text("loss_unsup") != "none" {
-            return Some(format!("loss_unsup {}", self.text("loss_unsup")));
-        }
-        if self.number("dropout") != 0.0 {
-            return Some("dropout (no golden case can fix its mask)".to_owned());
-        }
-        ["bio", "no_detach", "pre_act"].into_iter().find(|key| self.flag(key)).map(str::to_owned)
+        (self.number("dropout") != 0.0).then(|| "dropout (no golden case can fix its mask)".to_owned())
     }
 
     pub fn model(&self) -> Result<ModelConfig, String> {
@@ -143,6 +133,7 @@ impl Case {
             momentum: self.number("momentum"),
             weight_decay: self.number("weight_decay"),
             alpha: self.number("alpha"),
+            no_detach: self.flag("no_detach"),
             ..TrainConfig::default()
         })
     }

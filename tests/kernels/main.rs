@@ -3,7 +3,12 @@
 
 mod batchnorm;
 mod batchnorm_backward;
+mod conv2d_transposed;
 mod dropout;
+mod elementwise;
 mod pool;
+mod projection;
+mod reconstruction;
 mod reduce;
+mod similarity_blend;
 mod support;
