@@ -8,7 +8,9 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use predsim::gpu::Lab;
 use predsim::kernels::StepParams;
-use predsim::kernels::reduce::{Measured, Metrics, TOTAL_WORDS, column_sum, column_sum_workspace_bytes, sum_of_squares};
+use predsim::kernels::reduce::{
+    Measured, Metrics, TOTAL_WORDS, column_sum, column_sum_workspace_bytes, sum_of_squares,
+};
 use rows::measure;
 
 fn reduce(criterion: &mut Criterion) {

@@ -40,6 +40,11 @@ fn merge(a: Moments, b: Moments) -> Moments {
     return Moments(count, a.mean + delta * share, a.m2 + b.m2 + delta * delta * (a.count * share));
 }
 
+// Rows of a slot.
+fn slot_count(slot: u32) -> f32 {
+    return f32(min(p.span, p.rows - slot * p.span));
+}
+
 // Moments of each slot. Eight rows at a time: their loads are independent, and one division serves them all.
 @compute @workgroup_size(64)
 fn statistics_partial(
@@ -84,7 +89,41 @@ fn statistics_partial(
     partial_out[at + g] = all.m2;
 }
 
-// The slots' moments merged in order; saved and running statistics from them.
+// Slots that are summed before they join the total: a sum in two levels rounds less than one in a single run.
+const CHUNK: u32 = 16u;
+
+// Sum over a chunk's slots of count * (mean - origin).
+fn chunk_distance(group: u32, first: u32, origin: vec4<f32>) -> vec4<f32> {
+    var sum = vec4<f32>(0.0);
+    for (var slot = first; slot < min(first + CHUNK, p.slots); slot += 1u) {
+        sum += slot_count(slot) * (finish_partials[2u * slot * p.groups + group] - origin);
+    }
+    return sum;
+}
+
+// The mean of all rows, from a value near it: what is summed are the slots' distances from that value.
+fn mean_from(group: u32, near: vec4<f32>) -> vec4<f32> {
+    var distance = vec4<f32>(0.0);
+    for (var first = 0u; first < p.slots; first += CHUNK) {
+        distance += chunk_distance(group, first, near);
+    }
+    return near + distance / f32(max(p.rows, 1u));
+}
+
+// Sum over a chunk's rows of the squared deviations from `mean`.
+fn chunk_deviation(group: u32, first: u32, mean: vec4<f32>) -> vec4<f32> {
+    var sum = vec4<f32>(0.0);
+    for (var slot = first; slot < min(first + CHUNK, p.slots); slot += 1u) {
+        let at = 2u * slot * p.groups + group;
+        let off = finish_partials[at] - mean;
+        sum += finish_partials[at + p.groups] + slot_count(slot) * off * off;
+    }
+    return sum;
+}
+
+// The slots' moments put together: their common mean, first roughly and then from there, and the deviations from it.
+// Merging them one after the other would round the mean at every slot, and an error in it moves the sign of whatever is
+// close to an activation's kink.
 @compute @workgroup_size(64)
 fn statistics_finish(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let g = p.groups;
@@ -92,21 +131,21 @@ fn statistics_finish(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invoc
     if (group >= g) {
         return;
     }
-    var all = Moments(0.0, vec4<f32>(0.0), vec4<f32>(0.0));
-    for (var slot = 0u; slot < p.slots; slot += 1u) {
-        let at = 2u * slot * g + group;
-        let count = f32(min(p.span, p.rows - slot * p.span));
-        all = merge(all, Moments(count, finish_partials[at], finish_partials[at + g]));
+    let near = mean_from(group, finish_partials[group]);
+    let mean = mean_from(group, near);
+    var deviation = vec4<f32>(0.0);
+    for (var first = 0u; first < p.slots; first += CHUNK) {
+        deviation += chunk_deviation(group, first, mean);
     }
-    let biased = all.m2 / f32(max(p.rows, 1u));
+    let biased = deviation / f32(max(p.rows, 1u));
     // A single row has no unbiased variance; its running variance moves towards 0.
-    let unbiased = all.m2 / f32(max(p.rows, 2u) - 1u);
-    finish_saved[group] = all.mean;
+    let unbiased = deviation / f32(max(p.rows, 2u) - 1u);
+    finish_saved[group] = mean;
     finish_saved[group + g] = 1.0 / sqrt(biased + p.epsilon);
-    let mean = finish_running[group];
-    let variance = finish_running[group + g];
-    finish_running[group] = mean + p.momentum * (all.mean - mean);
-    finish_running[group + g] = variance + p.momentum * (unbiased - variance);
+    let running_mean = finish_running[group];
+    let running_variance = finish_running[group + g];
+    finish_running[group] = running_mean + p.momentum * (mean - running_mean);
+    finish_running[group + g] = running_variance + p.momentum * (unbiased - running_variance);
 }
 
 @compute @workgroup_size(64)

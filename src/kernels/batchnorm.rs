@@ -1,8 +1,8 @@
 //! Batch normalisation of `[rows, channels]` with the activation behind it: batch statistics, forward.
 //!
-//! Ioffe & Szegedy 2015. The batch's mean and variance are made in two passes: partial moments of runs of rows, merged
-//! in a fixed order (Chan, Golub & LeVeque 1979), which keeps f32 accurate where `E[x²] - E[x]²` would not be. Backward
-//! lives in [`super::batchnorm_backward`].
+//! Ioffe & Szegedy 2015. The batch's mean and variance are made in two steps: moments of runs of rows (by Chan, Golub &
+//! LeVeque's rule, 1979), then the runs' common mean and their deviations from it, in a fixed order. That keeps f32
+//! accurate where `E[x²] - E[x]²` would not be. Backward lives in [`super::batchnorm_backward`].
 
 use bytemuck::{Pod, Zeroable};
 

@@ -22,8 +22,8 @@ fn reference(conv: &Conv2d, y: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f64>
             }
             let pixel = (sample * h + top - pad) * w + left - pad;
             for i in 0..cin {
-                let products = (0..cout)
-                    .map(|o| f64::from(y[at * cout + o]) * f64::from(weight[(tap * cin + i) * cout + o]));
+                let products =
+                    (0..cout).map(|o| f64::from(y[at * cout + o]) * f64::from(weight[(tap * cin + i) * cout + o]));
                 x[pixel * cin + i] += products.sum::<f64>();
             }
         }

@@ -22,7 +22,8 @@ impl Case {
             let real = |i: usize| (i as u32 % of.padded) < size;
             values.iter().enumerate().map(|(i, &v)| if real(i) { v } else { 0.0 }).collect()
         };
-        let labels = random(seed ^ 2, batch as usize).iter().map(|v| ((v + 1.0) / 2.0 * classes as f32) as u32).collect();
+        let labels =
+            random(seed ^ 2, batch as usize).iter().map(|v| ((v + 1.0) / 2.0 * classes as f32) as u32).collect();
         let logits = lanes(batch, seed ^ 1).iter().map(|v| 8.0 * v).collect();
         Self { of, matrix: lanes(classes, seed), labels, logits }
     }

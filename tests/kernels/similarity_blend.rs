@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use crate::support::{assert_close, gpu, random, wait};
 
 /// `z [N, spatial, channels]` with zero pad lanes, labels, and a symmetric target with ones on its diagonal.
+#[derive(Debug)]
 struct Case {
     shape: Similarity,
     classes: u32,
