@@ -7,7 +7,7 @@ mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use predsim::gpu::Lab;
-use predsim::kernels::similarity::{Mode, Similarity, SimilarityBuffers};
+use predsim::kernels::similarity::{Mode, Similarity, SimilarityBuffers, Target};
 use rows::measure;
 
 fn similarity(criterion: &mut Criterion) {
@@ -24,14 +24,15 @@ fn similarity(criterion: &mut Criterion) {
             matrix: tensor(shape.matrix_bytes()),
             rows: tensor(shape.rows_bytes()),
             coefficients: tensor(shape.coefficients_bytes()),
-            labels,
+            target: labels,
         };
+        let target = Target::Labels { classes: 10 };
         let name = |what: &str| format!("similarity {what} [128, {spatial}, {channels}]");
         let (z, u, matrix) = (shape.z_bytes(), shape.u_bytes(), shape.matrix_bytes());
         let features = shape.features(buffers.z, buffers.u, buffers.stats);
         measure(criterion, &gpu, &lab, &name("features"), z + u, &[features]);
-        measure(criterion, &gpu, &lab, &name("loss"), u + matrix, &[shape.loss(&buffers, 10)]);
-        measure(criterion, &gpu, &lab, &name("gradient"), u + matrix + u, &[shape.gradient(&buffers, 10, 0.0)]);
+        measure(criterion, &gpu, &lab, &name("loss"), u + matrix, &[shape.loss(&buffers, target)]);
+        measure(criterion, &gpu, &lab, &name("gradient"), u + matrix + u, &[shape.gradient(&buffers, target, 0.0)]);
         // Of a gradient that is zero, so that z, which it is written over, stays finite from run to run.
         if let Some(apply) = shape.apply(buffers.z, buffers.stats, buffers.coefficients) {
             measure(criterion, &gpu, &lab, &name("apply"), 2 * z, &[apply]);

@@ -75,6 +75,7 @@ impl Settings {
             weight_decay: flags.weight_decay.unwrap_or(base.weight_decay),
             alpha: flags.alpha.unwrap_or(base.alpha),
             seed: flags.seed.unwrap_or(base.seed),
+            ..base
         };
         let settings = Self {
             model,

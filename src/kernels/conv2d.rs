@@ -83,6 +83,12 @@ impl Conv2d {
         vec![self.product(label, Mode::Input, &self.input_tiling(), [dy, weight], None, dx)]
     }
 
+    /// The transposed convolution, `x [N, H, W, cin]` from `y [N, OH, OW, cout]`: what a gradient would be, with a bias
+    /// `[cin]` on it. Rows and columns of x that no window reaches get the bias alone.
+    pub fn transposed(&self, label: &'static str, y: Slice, weight: Slice, bias: Slice, x: Slice) -> Vec<Dispatch> {
+        vec![self.product(label, Mode::Input, &self.input_tiling(), [y, weight], Some(bias), x)]
+    }
+
     /// The gradient of w from x and the gradient of y; `workspace` of [`Self::workspace_bytes`].
     ///
     /// # Panics
@@ -182,7 +188,9 @@ pub fn variants() -> Vec<Pipeline> {
     for family in Family::ALL {
         for columns in [1, 2] {
             all.extend([false, true].map(|bias| pipeline(Mode::Forward, bias, 1, family, columns)));
-            all.extend([1, 2].map(|stride| pipeline(Mode::Input, false, stride, family, columns)));
+            for bias in [false, true] {
+                all.extend([1, 2].map(|stride| pipeline(Mode::Input, bias, stride, family, columns)));
+            }
             all.push(pipeline(Mode::Weight, false, 1, family, columns));
         }
     }

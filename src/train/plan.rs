@@ -9,10 +9,8 @@ use serde::Serialize;
 
 use crate::gpu::{Stage, TensorId};
 
-use super::backprop;
-use super::evaluate;
-use super::local;
 use super::network::Network;
+use super::scheme;
 use super::tensors::{Pool, Role, TensorTable, lifetimes};
 
 /// What a plan's step does.
@@ -45,9 +43,8 @@ impl Plan {
     /// grows where they do not fit.
     pub fn new(network: &Network, mode: Mode, batch: u32, pool: &mut Pool) -> Self {
         let (stages, tensors) = match mode {
-            Mode::Train if network.model.config.backprop => backprop::plan(network, batch),
-            Mode::Train => local::plan(network, batch),
-            Mode::Evaluate => evaluate::plan(network, batch),
+            Mode::Train => scheme::training(network, batch),
+            Mode::Evaluate => scheme::evaluation(network, batch),
         };
         let spans = lifetimes(tensors.infos().len(), stages.iter().flat_map(|stage| &stage.dispatches));
         let wanted: Vec<_> = tensors

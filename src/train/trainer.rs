@@ -67,6 +67,7 @@ pub struct Trainer {
     watch: Readback,
     arenas: Option<Readback>,
     steps: u64,
+    phase_start: u64,
 }
 
 impl Trainer {
@@ -97,6 +98,7 @@ impl Trainer {
             watch,
             arenas: None,
             steps: 0,
+            phase_start: 0,
         };
         for &(mode, batch) in plans {
             trainer.prepare(mode, batch)?;
@@ -122,6 +124,14 @@ impl Trainer {
     /// Sets the number of steps done so far, when going on from a checkpoint.
     pub fn set_steps(&mut self, steps: u64) {
         self.steps = steps;
+    }
+
+    /// With a greedy schedule: from now on module `phase` is trained, whose first step was the global step `first`,
+    /// counted from 0; the optimiser counts its updates from there. Plans are made anew, so the next step allocates.
+    pub fn enter_phase(&mut self, phase: usize, first: u64) {
+        self.network.phase = Some(phase);
+        self.phase_start = first;
+        self.programs.clear();
     }
 
     /// What it has allocated on the device, read off the buffers themselves.
@@ -222,7 +232,8 @@ impl Trainer {
     ) -> Result<crate::gpu::UploadSlot, TrainError> {
         let slot = self.ring.acquire(&self.gpu).await?;
         let (inputs, offsets) = (self.network.inputs, upload_offsets(&self.network));
-        let step = StepParams::new(lr, self.steps + 1, self.steps as u32, self.network.train.seed);
+        let updates = self.steps.saturating_sub(self.phase_start) + 1;
+        let step = StepParams::new(lr, updates, self.steps as u32, self.network.train.seed);
         let mut parts: Vec<(Slice, u64, &[u8])> = vec![
             (inputs.step, 0, bytemuck::bytes_of(&step)),
             (inputs.labels, offsets.labels, bytemuck::cast_slice(labels)),
@@ -289,7 +300,7 @@ impl Trainer {
     }
 
     /// Logits of classifier `owner` (a block, or the output layer behind them) for the last batch of `batch`
-    /// samples: `[batch][classes]`.
+    /// samples: `[batch][classes]`; none of a block whose classifier tells codes, not classes.
     ///
     /// # Errors
     /// What the device reports.
@@ -393,10 +404,11 @@ impl Trainer {
 fn tensors_of(network: &Network, arena: &Arena) -> Vec<(String, Slice, ParamRole)> {
     let weights = (String::new(), arena.weights, ParamRole::Train);
     let statistics = (String::new(), arena.statistics, ParamRole::Stat);
+    let constants = arena.constants.map(|slice| (String::new(), slice, ParamRole::Fixed));
     let names = network.train.kind().state().iter();
     let moments =
         names.zip(&arena.moments).map(|(name, &slice)| (format!("{OPTIMIZER}{name}."), slice, ParamRole::Train));
-    [weights, statistics].into_iter().chain(moments).collect()
+    [weights, statistics].into_iter().chain(constants).chain(moments).collect()
 }
 
 fn usage(info: &TensorInfo) -> wgpu::BufferUsages {

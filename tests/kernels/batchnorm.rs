@@ -79,16 +79,23 @@ proptest! {
             affine: lab.tensor(&affine),
             activation,
         };
-        let h = lab.poisoned(4 * x.len() as u64);
-        let plain = lab.poisoned(4 * x.len() as u64);
-        lab.run(vec![norm.apply(normalised, h), norm.activate(y, plain, activation)]);
+        let shortcut = random(seed ^ 3, x.len());
+        let residual = lab.tensor(&shortcut);
+        let [h, plain, h_onto, plain_onto] = [0; 4].map(|_| lab.poisoned(4 * x.len() as u64));
+        lab.run(vec![
+            norm.apply(normalised, h),
+            norm.activate(y, plain, activation),
+            norm.apply_onto(normalised, residual, h_onto),
+            norm.activate_onto(y, residual, plain_onto, activation),
+        ]);
         let (v, s, a) = (wide(&x), wide(&saved), wide(&affine));
-        let want: Vec<f64> = (0..x.len())
-            .map(|i| act(activation, a[i % c] * (v[i] - s[i % c]) * s[c + i % c] + a[c + i % c]))
-            .collect();
-        assert_close("h", &lab.read::<f32>(h), &want, 1e-5);
-        let want: Vec<f64> = v.iter().map(|&v| act(activation, v)).collect();
-        assert_close("act(x)", &lab.read::<f32>(plain), &want, 1e-6);
+        let z: Vec<f64> = (0..x.len()).map(|i| a[i % c] * (v[i] - s[i % c]) * s[c + i % c] + a[c + i % c]).collect();
+        let onto = |z: &[f64]| z.iter().zip(&shortcut).map(|(z, r)| z + f64::from(*r)).collect::<Vec<f64>>();
+        let after = |z: &[f64]| z.iter().map(|&z| act(activation, z)).collect::<Vec<f64>>();
+        assert_close("h", &lab.read::<f32>(h), &after(&z), 1e-5);
+        assert_close("act(x)", &lab.read::<f32>(plain), &after(&v), 1e-6);
+        assert_close("h with a shortcut", &lab.read::<f32>(h_onto), &after(&onto(&z)), 1e-5);
+        assert_close("act(x + shortcut)", &lab.read::<f32>(plain_onto), &after(&onto(&v)), 1e-6);
     }
 }
 
@@ -98,6 +105,19 @@ fn statistics_of_many_rows_far_from_zero_stay_accurate() {
     let (rows, c) = (20_011, 8);
     let x: Vec<f32> = random(7, rows * c).iter().map(|v| v + 17.0).collect();
     check_statistics(rows, c, &x, 7);
+}
+
+#[test]
+fn running_statistics_move_by_the_momentum_asked_for() {
+    let norm = BatchNorm { rows: 4, channels: 4 };
+    // Every column has mean 3 and variances 5 (biased) and 20 / 3.
+    let x: Vec<f32> = [0.0, 2.0, 4.0, 6.0].iter().flat_map(|&v| [v; 4]).collect();
+    let mut lab = FencedLab::new();
+    let (x, running) = (lab.tensor(&x), lab.tensor(&[[1.0f32; 4], [2.0; 4]].concat()));
+    let (workspace, saved) = (lab.poisoned(norm.workspace_bytes()), lab.poisoned(32));
+    lab.run(norm.statistics_by(0.9, x, workspace, running, saved));
+    let want = [[1.0 + 0.9 * 2.0; 4], [2.0 + 0.9 * (20.0 / 3.0 - 2.0); 4]].concat();
+    assert_close("running", &lab.read::<f32>(running), &want, 1e-6);
 }
 
 #[test]

@@ -191,6 +191,29 @@ proptest! {
 }
 
 #[test]
+fn the_norms_gradients_alone_leave_the_upstream_as_it_is() {
+    let pool = PoolGeometry { batch: 3, height: 5, width: 4, channels: 8, kh: 2, kw: 2, pad_h: 1, pad_w: 0 };
+    let case = Case { pool, dense: true, pooled: true, activation: Activation::Relu, seed: 11 };
+    let inputs = case.inputs();
+    let mut lab = FencedLab::new();
+    let (_, want, dispatches) = case.run(&mut lab, &inputs);
+    lab.run(dispatches);
+    let want: Vec<f32> = lab.read(want);
+    let of = Normalised {
+        y: lab.tensor(&inputs.y),
+        saved: lab.tensor(&inputs.saved),
+        affine: lab.tensor(&inputs.affine),
+        activation: case.activation,
+    };
+    let upstream = case.upstream(&mut lab, &inputs);
+    let daffine = lab.poisoned(8 * u64::from(pool.channels));
+    let workspace = lab.poisoned(case.norm().workspace_bytes());
+    lab.run(case.norm().backward_affine(of, upstream, daffine, workspace));
+    assert_eq!(lab.read::<f32>(daffine), want);
+    assert_eq!(lab.read::<f32>(upstream.gradient), inputs.dense);
+}
+
+#[test]
 fn many_rows_are_summed_accurately() {
     let pool = PoolGeometry { batch: 9, height: 31, width: 37, channels: 8, kh: 4, kw: 2, pad_h: 2, pad_w: 1 };
     Case { pool, dense: true, pooled: true, activation: Activation::LeakyRelu, seed: 5 }.check();

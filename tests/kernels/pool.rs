@@ -66,6 +66,33 @@ proptest! {
     }
 
     #[test]
+    fn the_gradient_of_an_average_is_spread_over_its_window(
+        (batch, height, width, groups) in (1u32..4, 1u32..14, 1u32..14, 1u32..5),
+        (kh, kw, pad_h, pad_w) in (1u32..9, 1u32..9, 0u32..4, 0u32..4),
+        seed in any::<u64>(),
+    ) {
+        let (pad_h, pad_w) = (pad_h.min(kh / 2), pad_w.min(kw / 2));
+        let pool = PoolGeometry { batch, height, width, channels: 4 * groups, kh, kw, pad_h, pad_w };
+        let pixels = (batch * height * width) as usize * 4 * groups as usize;
+        let windows = (batch * pool.out_height() * pool.out_width() * 4 * groups) as usize;
+        prop_assume!(windows > 0);
+        let dout = random(seed, windows);
+        let mut lab = FencedLab::new();
+        let (gradient, dx) = (lab.tensor(&dout), lab.poisoned(4 * pixels as u64));
+        lab.run(vec![pool.average_backward(gradient, dx)]);
+        // Averaging is linear: the gradient is what makes dout . average(x) = dx . x for every x.
+        let dx = wide(&lab.read::<f32>(dx));
+        let x = wide(&random(seed ^ 1, pixels));
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let (there, back) = (dot(&wide(&dout), &average(&pool, &x)), dot(&dx, &x));
+        prop_assert!((there - back).abs() < 1e-5 * (pixels as f64).sqrt(), "{} against {}", there, back);
+        // And each value is a window's share, or nothing.
+        let shares: Vec<f64> = dout.iter().map(|&d| f64::from(d) / f64::from(kh * kw)).collect();
+        let known = |v: &f64| *v == 0.0 || shares.iter().any(|s| (s - v).abs() < 1e-6);
+        prop_assert!(dx.iter().all(known));
+    }
+
+    #[test]
     fn maximum_and_its_gradient_match(
         (batch, height, width, groups) in (1u32..5, 1u32..14, 1u32..14, 1u32..8),
         levels in prop_oneof![Just(3.0f32), Just(1e6)],

@@ -1,6 +1,6 @@
 //! Similarity matching on the device: features, cosines, loss and gradient, in both modes.
 
-use predsim::kernels::similarity::{Mode, Similarity, SimilarityBuffers};
+use predsim::kernels::similarity::{Mode, Similarity, SimilarityBuffers, Target};
 use proptest::prelude::*;
 
 use crate::similarity_reference::{Case, Rows, cosines, mean, norm, unit};
@@ -18,6 +18,7 @@ struct Outcome {
 fn run(case: &Case) -> Outcome {
     let shape = case.shape;
     let mut lab = FencedLab::new();
+    let target = Target::Labels { classes: case.classes };
     let buffers = SimilarityBuffers {
         z: lab.tensor(&case.z),
         u: lab.poisoned(shape.u_bytes()),
@@ -25,12 +26,12 @@ fn run(case: &Case) -> Outcome {
         matrix: lab.poisoned(shape.matrix_bytes()),
         rows: lab.poisoned(shape.rows_bytes()),
         coefficients: lab.poisoned(shape.coefficients_bytes()),
-        labels: lab.tensor(&case.labels),
+        target: lab.tensor(&case.labels),
     };
-    lab.run(shape.forward(&buffers, case.classes));
+    lab.run(shape.forward(&buffers, target));
     let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert!(bits(&lab.read::<f32>(buffers.z)) == bits(&case.z), "the forward pass changed z");
-    lab.run(shape.backward(&buffers, case.classes, case.scale));
+    lab.run(shape.backward(&buffers, target, case.scale));
     Outcome {
         u: lab.read(buffers.u),
         stats: lab.read(buffers.stats),
