@@ -18,7 +18,7 @@ use predsim::train::{Network, Position, Session, Source, TrainConfig, Trainer};
 const STEPS: usize = 15;
 
 fn session<'d>(gpu: &Rc<Gpu>, data: &'d Dataset) -> Session<'d> {
-    let spec = data.spec;
+    let spec = data.spec.clone();
     let [height, width] = [spec.height, spec.width].map(|side| side as usize);
     let input = InputShape { height, width, channels: 1 };
     let base = ModelConfig::new(Architecture::Mlp, input, spec.num_classes as usize);

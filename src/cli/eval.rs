@@ -72,6 +72,7 @@ fn settings(
         batch_size: args.batch_size,
         adapter: args.adapter.clone().or(config.train.adapter),
         limit_train: Some(1),
+        classes_per_batch: Some(0),
         ..TrainFlags::default()
     };
     let settings = Settings::resolve(&flags.over(&stored.flags()))?;

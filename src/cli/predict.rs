@@ -93,7 +93,7 @@ async fn ask(trainer: &mut Trainer, pictures: &[Vec<u8>]) -> Result<Opinions, Cl
     let pixels = pictures.concat();
     let crops = vec![AugmentParams::IDENTITY; pictures.len()];
     let labels = vec![0; pictures.len()];
-    let samples = Samples::Pixels { pixels: &pixels, crops: bytemuck::cast_slice(&crops) };
+    let samples = Samples::Pixels { pixels: &pixels, crops: bytemuck::cast_slice(&crops), holes: &[] };
     trainer.evaluate(samples, &labels).await?;
     let mut opinions = Vec::new();
     for owner in 0..=trainer.network().output() {

@@ -131,7 +131,8 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
         let text = toml::to_string(&config).map_err(|error| CliError::Failed(error.to_string()))?;
         return output::line(text.trim_end());
     }
-    if start.position().epoch > start.settings.epochs {
+    let epochs = start.settings.total_epochs(&model);
+    if start.position().epoch > epochs {
         let done = start.position().epoch - 1;
         return Err(CliError::usage(format!(
             "the run has its {done} epochs already; go on with a larger --epochs, such as --epochs {}",
@@ -151,7 +152,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let plans = Session::plans(&data, start.settings.train.batch_size);
     let trainer = engine::trainer(&gpu, &start.settings, &plans, start.checkpoint.as_ref())?;
     let session = Session::new(trainer, &data, start.position());
-    Run { start, gpu, folder, voice, session, best: None }.go()
+    Run { start, gpu, folder, voice, session, epochs, best: None }.go()
 }
 
 fn config_of(start: &Start, gpu: &Gpu) -> Recipe {
@@ -214,6 +215,8 @@ struct Run<'d> {
     folder: RunFolder,
     voice: Voice,
     session: Session<'d>,
+    /// Of the whole run.
+    epochs: usize,
     best: Option<f64>,
 }
 
@@ -221,7 +224,7 @@ impl Run<'_> {
     fn go(mut self) -> Result<(), CliError> {
         self.best = self.start.checkpoint.as_ref().and_then(|(_, checkpoint)| checkpoint.state.best_error_percent);
         let began = Instant::now();
-        let epochs = self.start.settings.epochs;
+        let epochs = self.epochs;
         let mut last = None;
         while self.session.position().epoch <= epochs {
             match self.epoch(epochs)? {

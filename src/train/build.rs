@@ -2,7 +2,7 @@
 
 use crate::gpu::{Dispatch, Slice, Stage};
 use crate::kernels::Activation;
-use crate::kernels::augment::Augment;
+use crate::kernels::augment::{Augment, Cutout};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::elementwise::Elementwise;
 use crate::kernels::reduce;
@@ -11,6 +11,7 @@ use crate::nn::{Block, Nonlin, Shape, pad4};
 use super::arena::Arena;
 use super::map::{Map, MapLabels};
 use super::network::{Network, Source};
+use super::plan::Mode;
 use super::tensors::{Role, TensorTable};
 
 /// A plan under construction.
@@ -53,8 +54,8 @@ impl<'n> Builder<'n> {
         self.stages.push(Stage { name: name.into(), dispatches: std::mem::take(&mut self.dispatches) });
     }
 
-    /// The network's input `[N, H, W, pad4(C)]`.
-    pub fn input(&mut self) -> Slice {
+    /// The network's input `[N, H, W, pad4(C)]`; in training with the holes that cutout makes.
+    pub fn input(&mut self, mode: Mode) -> Slice {
         let network = self.network;
         let shape = network.model.config.input;
         let elements = self.elements(network.model.input);
@@ -73,6 +74,11 @@ impl<'n> Builder<'n> {
         };
         let crops = network.inputs.crops.expect("pixels come with crops");
         self.emit([augment.dispatch(network.inputs.samples, crops, x)]);
+        if let (Mode::Train, Some(holes), Some(cutout)) = (mode, network.inputs.holes, network.train.holes()) {
+            let Augment { batch, height, width, rows, .. } = augment;
+            let cutout = Cutout { batch, height, width, rows, holes: cutout.holes, half: cutout.half() };
+            self.emit([cutout.dispatch(holes, x)]);
+        }
         x
     }
 

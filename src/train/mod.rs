@@ -32,6 +32,6 @@ pub use metrics::{BlockReport, EpochReport, Totals};
 pub use network::{Network, Source, TOTALS_STRIDE};
 pub use plan::{MemoryReport, Mode, Plan, StageMemory, TensorPlace};
 pub use session::{Position, Session};
-pub use settings::{LossWeights, Optim, Schedule, TrainConfig};
+pub use settings::{LossWeights, Optim, Order, Schedule, TrainConfig};
 pub use tensors::{Pool, Role, TensorInfo};
 pub use trainer::{Allocated, NamedTensor, Samples, Trainer};

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::gpu::Slice;
+use crate::kernels::augment::Hole;
 use crate::kernels::gemm::Tuning;
 use crate::kernels::reduce::TOTAL_WORDS;
 use crate::nn::{Block, Model, Owner, pad4};
@@ -35,6 +36,8 @@ pub struct Inputs {
     pub samples: Slice,
     /// Crop and flip of each sample; with [`Source::Pixels`] only.
     pub crops: Option<Slice>,
+    /// Holes of each sample; where training pictures have some.
+    pub holes: Option<Slice>,
     /// Class of each sample, `u32`.
     pub labels: Slice,
     /// Rates and counters: `kernels::StepParams`.
@@ -92,9 +95,14 @@ impl Network {
             }
             Source::Floats => (4 * batch * model.input.device_elements() as u64, None),
         };
+        let holes = train.holes().filter(|_| crops.is_some()).map(|cutout| {
+            let bytes = batch * u64::from(cutout.holes) * size_of::<Hole>() as u64;
+            tensors.add("input.holes", Role::Input, bytes)
+        });
         let inputs = Inputs {
             samples: tensors.add("input.samples", Role::Input, sample_bytes.next_multiple_of(4)),
             crops,
+            holes,
             labels: tensors.add("input.labels", Role::Input, 4 * batch),
             step: tensors.add("input.step", Role::Input, 32),
         };

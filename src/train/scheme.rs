@@ -32,7 +32,7 @@ use super::walk::{Pass, Position, ops_of};
 /// Stages of a training step.
 pub fn training(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
     let mut builder = Builder::new(network, batch);
-    let mut at = Position::start(builder.input());
+    let mut at = Position::start(builder.input(Mode::Train));
     for (index, module) in network.modules_in_turn().iter().enumerate() {
         if network.phase.is_some_and(|phase| index < phase) {
             frozen(&mut builder, module, &mut at);
@@ -49,7 +49,7 @@ pub fn training(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
 /// Stages of an evaluation step: running statistics everywhere, and what each classifier has learned.
 pub fn evaluation(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
     let mut builder = Builder::new(network, batch);
-    let mut at = Position::start(builder.input());
+    let mut at = Position::start(builder.input(Mode::Evaluate));
     for module in network.modules_in_turn() {
         builder.walk(ops_of(&network.model, module), &mut at, Mode::Evaluate, WithHeads::Yes);
         builder.close_stage(network.title(module.end - 1));

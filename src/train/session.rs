@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{AugmentParams, Batches, Dataset, Split, augment_params, epoch_order, gather};
+use crate::data::{AugmentParams, Batches, Dataset, Hole, Split, augment_params, class_order, epoch_order, gather};
 
 use super::error::TrainError;
 use super::metrics::EpochReport;
@@ -38,6 +38,7 @@ pub struct Session<'d> {
     pixels: Vec<u8>,
     labels: Vec<u32>,
     crops: Vec<AugmentParams>,
+    holes: Vec<Hole>,
     running: Option<f64>,
 }
 
@@ -54,6 +55,7 @@ impl<'d> Session<'d> {
             pixels: Vec::new(),
             labels: Vec::new(),
             crops: Vec::new(),
+            holes: Vec::new(),
             running: None,
         };
         session.shuffle();
@@ -107,9 +109,8 @@ impl<'d> Session<'d> {
         let indices = self.order[range].to_vec();
         self.fill(&data.train, &indices, true);
         let lr = self.lr();
-        self.trainer
-            .train(Samples::Pixels { pixels: &self.pixels, crops: bytemuck::cast_slice(&self.crops) }, &self.labels, lr)
-            .await?;
+        let samples = samples(&self.pixels, &self.crops, &self.holes);
+        self.trainer.train(samples, &self.labels, lr).await?;
         self.position.step += 1;
         if self.position.step.is_multiple_of(GLANCE_EVERY)
             && let Some(totals) = self.trainer.glance()?
@@ -154,7 +155,7 @@ impl<'d> Session<'d> {
         for range in batches(&data.test, self.batch_size()) {
             let indices: Vec<u32> = (range.start as u32..range.end as u32).collect();
             self.fill(&data.test, &indices, false);
-            let samples = Samples::Pixels { pixels: &self.pixels, crops: bytemuck::cast_slice(&self.crops) };
+            let samples = samples(&self.pixels, &self.crops, &self.holes);
             self.trainer.evaluate(samples, &self.labels).await?;
         }
         let totals = self.trainer.take_totals().await?;
@@ -171,7 +172,7 @@ impl<'d> Session<'d> {
         let range = batches(&data.train, self.batch_size()).nth(self.position.step).unwrap_or(0..0);
         let indices = self.order[range].to_vec();
         self.fill(&data.train, &indices, true);
-        let samples = Samples::Pixels { pixels: &self.pixels, crops: bytemuck::cast_slice(&self.crops) };
+        let samples = samples(&self.pixels, &self.crops, &self.holes);
         let lr = self.trainer.network().train.lr_at(self.position.epoch);
         let times = self.trainer.profile(samples, &self.labels, lr).await?;
         self.position.step += 1;
@@ -201,23 +202,41 @@ impl<'d> Session<'d> {
     }
 
     fn shuffle(&mut self) {
-        let seed = self.trainer.network().train.seed;
-        self.order = epoch_order(seed, self.position.epoch as u64, self.data.train.n);
+        let (train, epoch) = (&self.trainer.network().train, self.position.epoch);
+        let split = &self.data.train;
+        self.order = match train.classes_per_batch_at(epoch) {
+            Some(classes) => class_order(train.seed, epoch as u64, &split.labels, classes, size(train.batch_size)),
+            None => epoch_order(train.seed, epoch as u64, split.n),
+        };
     }
 
     fn fill(&mut self, split: &Split, indices: &[u32], train: bool) {
-        let (seed, epoch) = (self.trainer.network().train.seed, self.position.epoch as u64);
+        let settings = &self.trainer.network().train;
+        let (seed, epoch) = (settings.seed, self.position.epoch as u64);
         self.pixels.resize(indices.len() * split.image_len(), 0);
         self.labels.resize(indices.len(), 0);
         gather(split, indices, &mut self.pixels, &mut self.labels);
         let crop = |&index: &u32| augment_params(&self.data.spec, seed, epoch, index, train);
         self.crops.clear();
         self.crops.extend(indices.iter().map(crop));
+        self.holes.clear();
+        if let (true, Some(cutout)) = (train, settings.holes()) {
+            let shape = [split.height, split.width];
+            self.holes.extend(indices.iter().flat_map(|&index| cutout.centres(shape, seed, epoch, index)));
+        }
     }
 }
 
-/// A pass over `split`. A batch of zero samples counts as one, so that no pass is endless.
-fn batches(split: &Split, size: usize) -> Batches {
-    let size = u32::try_from(size).unwrap_or(u32::MAX);
-    Batches::new(split.n, NonZeroU32::new(size).unwrap_or(NonZeroU32::MIN))
+fn samples<'b>(pixels: &'b [u8], crops: &'b [AugmentParams], holes: &'b [Hole]) -> Samples<'b> {
+    Samples::Pixels { pixels, crops: bytemuck::cast_slice(crops), holes: bytemuck::cast_slice(holes) }
+}
+
+/// A pass over `split`.
+fn batches(split: &Split, batch: usize) -> Batches {
+    Batches::new(split.n, size(batch))
+}
+
+/// A batch of zero samples counts as one, so that no pass is endless.
+fn size(batch: usize) -> NonZeroU32 {
+    NonZeroU32::new(u32::try_from(batch).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::Cutout;
 use crate::kernels::optimizer::Kind;
 use crate::nn::choices::lookup;
 use crate::nn::{LossSup, ModelConfig, ModelError};
@@ -28,7 +29,25 @@ impl FromStr for Optim {
     }
 }
 
-/// In which order blocks are trained (`--schedule`).
+/// The name of an order of training (`--schedule`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// [`Schedule::Simultaneous`].
+    Simultaneous,
+    /// [`Schedule::Greedy`].
+    Greedy,
+}
+
+impl FromStr for Order {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        lookup("schedule", text, &[("simultaneous", Self::Simultaneous), ("greedy", Self::Greedy)])
+    }
+}
+
+/// In which order blocks are trained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
@@ -69,6 +88,16 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// Measures the norms of each block's update and weights in every step.
     pub grad_stats: bool,
+    /// Classes that a training batch is to hold; 0 for batches at random ([`crate::data::batch::class_order`]).
+    pub classes_per_batch: usize,
+    /// Last epoch in which `classes_per_batch` holds; 0 for all of them.
+    pub classes_per_batch_until_epoch: usize,
+    /// Cuts holes out of training pictures.
+    pub cutout: bool,
+    /// Holes of a picture.
+    pub n_holes: u32,
+    /// Side of a hole in pixels.
+    pub length: u32,
     /// Seed of all randomness.
     pub seed: u64,
 }
@@ -87,6 +116,11 @@ impl Default for TrainConfig {
             no_detach: false,
             schedule: Schedule::Simultaneous,
             grad_stats: false,
+            classes_per_batch: 0,
+            classes_per_batch_until_epoch: 0,
+            cutout: false,
+            n_holes: 1,
+            length: 16,
             seed: 1,
         }
     }
@@ -102,6 +136,11 @@ impl TrainConfig {
         }
     }
 
+    /// The name of the order of training.
+    pub fn order(&self) -> Order {
+        if self.is_greedy() { Order::Greedy } else { Order::Simultaneous }
+    }
+
     /// Whether modules are trained one after the other.
     pub fn is_greedy(&self) -> bool {
         matches!(self.schedule, Schedule::Greedy { .. })
@@ -111,6 +150,17 @@ impl TrainConfig {
     pub fn phase_at(&self, epoch: usize, modules: usize) -> Option<usize> {
         let Schedule::Greedy { phase_epochs } = self.schedule else { return None };
         Some((epoch.saturating_sub(1) / phase_epochs.max(1)).min(modules.saturating_sub(1)))
+    }
+
+    /// The holes of training pictures, if there are any.
+    pub fn holes(&self) -> Option<Cutout> {
+        self.cutout.then_some(Cutout { holes: self.n_holes, length: self.length })
+    }
+
+    /// The number of classes that batches of an epoch, counted from 1, are to hold, if that is limited.
+    pub fn classes_per_batch_at(&self, epoch: usize) -> Option<usize> {
+        let until = self.classes_per_batch_until_epoch;
+        (self.classes_per_batch > 0 && (until == 0 || epoch <= until)).then_some(self.classes_per_batch)
     }
 
     /// Learning rate of an epoch, counted from 1: every milestone that lies behind it has multiplied the rate. With a
@@ -227,5 +277,16 @@ mod tests {
             assert!(check(change).unwrap_err().starts_with("--schedule is greedy; it must be simultaneous with "));
         }
         assert!(check(|t, _| t.schedule = Schedule::Greedy { phase_epochs: 0 }).is_err());
+    }
+
+    #[test]
+    fn classes_are_limited_until_an_epoch_or_for_good() {
+        let limits = |classes_per_batch, classes_per_batch_until_epoch| {
+            let train = TrainConfig { classes_per_batch, classes_per_batch_until_epoch, ..TrainConfig::default() };
+            [1, 2, 3].map(|epoch| train.classes_per_batch_at(epoch))
+        };
+        assert_eq!(limits(0, 2), [None; 3]);
+        assert_eq!(limits(5, 2), [Some(5), Some(5), None]);
+        assert_eq!(limits(5, 0), [Some(5); 3]);
     }
 }

@@ -29,6 +29,8 @@ pub enum Samples<'a> {
         pixels: &'a [u8],
         /// `CropFlip` of each, as bytes.
         crops: &'a [u8],
+        /// `Hole`s of each, as bytes; none where the network's training has no cutout.
+        holes: &'a [u8],
     },
     /// Numbers `[N, H, W, pad4(C)]`.
     Floats(&'a [f32]),
@@ -239,9 +241,10 @@ impl Trainer {
             (inputs.labels, offsets.labels, bytemuck::cast_slice(labels)),
         ];
         match samples {
-            Samples::Pixels { pixels, crops } => {
+            Samples::Pixels { pixels, crops, holes } => {
                 parts.push((inputs.samples, offsets.end, pixels));
                 parts.extend(inputs.crops.map(|target| (target, offsets.crops, crops)));
+                parts.extend(inputs.holes.filter(|_| !holes.is_empty()).map(|target| (target, offsets.holes, holes)));
             }
             Samples::Floats(values) => parts.push((inputs.samples, offsets.end, bytemuck::cast_slice(values))),
         }
@@ -423,6 +426,7 @@ fn usage(info: &TensorInfo) -> wgpu::BufferUsages {
 struct UploadOffsets {
     labels: u64,
     crops: u64,
+    holes: u64,
     end: u64,
 }
 
@@ -430,6 +434,8 @@ fn upload_offsets(network: &Network) -> UploadOffsets {
     let inputs = network.inputs;
     let labels = inputs.step.bytes.next_multiple_of(16);
     let crops = labels + inputs.labels.bytes.next_multiple_of(16);
-    let end = crops + inputs.crops.map_or(0, |slice| slice.bytes.next_multiple_of(16));
-    UploadOffsets { labels, crops, end }
+    let bytes = |slice: Option<Slice>| slice.map_or(0, |slice| slice.bytes.next_multiple_of(16));
+    let holes = crops + bytes(inputs.crops);
+    let end = holes + bytes(inputs.holes);
+    UploadOffsets { labels, crops, holes, end }
 }

@@ -2,6 +2,7 @@
 //! tile. Needs an adapter; a software one will do.
 
 mod augment;
+mod augment_cutout;
 mod batchnorm;
 mod batchnorm_backward;
 mod conv2d;
