@@ -23,7 +23,7 @@ pub enum Family {
 /// How products are computed on an adapter: a plain value, so that equal tunings give equal bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tuning {
-    /// The family for products with more than a few columns.
+    /// The family of all products.
     pub family: Family,
     /// Workgroups that keep the adapter busy; sums over few outputs are split until there are as many.
     pub workgroups: u32,
@@ -98,8 +98,7 @@ const MOST_PARTS_BYTES: u64 = 64 << 20;
 impl Tiling {
     /// For `rows` by `n4` vec4 columns of sums over `k`.
     pub fn new(tuning: Tuning, rows: u32, n4: u32, k: u32) -> Self {
-        // A subgroup's lanes own different columns, so a few columns would leave most of its lanes idle.
-        let family = if n4 <= 4 { Family::Direct } else { tuning.family };
+        let family = tuning.family;
         let columns = if n4 <= 8 { 1 } else { 2 };
         let (column_tiles, row_tiles) = (n4.div_ceil(8 * columns), rows.div_ceil(family.rows()));
         let wanted = tuning.workgroups.div_ceil(column_tiles * row_tiles).min(k / SHORTEST_PART);
