@@ -164,7 +164,7 @@ impl Grower<'_> {
         let dropout = if adapted { self.config.dropout } else { 0.0 };
         self.stem(self.width(WIDE_BASE * if adapted { widen } else { 1 }), true, Order::Bare, 0.0)?;
         for stage in 0..3 {
-            let cout = self.width(WIDE_BASE * widen << stage);
+            let cout = self.width((WIDE_BASE * widen) << stage);
             for unit in 0..units {
                 let stride = if stage > 0 && unit == 0 { 2 } else { 1 };
                 let conv = Conv { cout, kernel: 3, stride: 1, bias: true, order: Order::Pre, first: false, dropout };

@@ -108,7 +108,7 @@ impl Architecture {
     pub const fn family(self) -> Family {
         match self {
             Self::Mlp => Family::Mlp,
-            Self::Vgg4 => Family::Vgg(&[32, M, 128, M, 256, M, 256, M]),
+            Self::Vgg4 => Family::Vgg(&[32, M, 64, M, 256, M, 512, M]),
             Self::Vgg6a => Family::Vgg(&[128, M, 256, M, 512, M, 512]),
             Self::Vgg6b => Family::Vgg(&[128, M, 256, M, 512, M, 512, M]),
             Self::Vgg8 => Family::Vgg(&[64, M, 128, M, 256, M, 512, M, 512, M]),
