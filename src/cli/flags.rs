@@ -15,7 +15,7 @@ use crate::train::{Optim, Order};
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TrainFlags {
-    /// Data set (see `predsim data list`): mnist-mini is embedded, the others are read from --data [default: cifar10]
+    /// Data set: mnist-mini is embedded, the others are read from --data [default: cifar10]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub dataset: Option<String>,
     /// Folder of the data set's official files, gzipped or not; also looked for in DIR/<name>

@@ -178,8 +178,8 @@ mod tests {
     fn a_data_set_of_files_asks_for_its_folder() {
         assert_eq!(
             message("CIFAR10", None),
-            "data set cifar10 is read from files: give their folder with --data DIR, which `predsim data fetch cifar10 \
-             --data DIR` fills; --dataset mnist-mini and --recipe quickstart need no files"
+            "data set cifar10 is read from files: give their folder with --data DIR; \
+             --dataset mnist-mini and --recipe quickstart need no files"
         );
     }
 

@@ -94,6 +94,17 @@ fn kernels_are_timed_and_compared_with_an_earlier_run() {
     fs::write(&file, &text).unwrap();
     let text = stdout(predsim(&["bench", "--filter", "512x512", "--compare"]).arg(&file));
     assert!(text.contains(" x as fast") && text.contains("% of the limit"), "{text}");
-    let text = stdout(&mut predsim(&["bench", "step", "--model", "mlp", "--num-hidden", "16", "--batch-size", "32"]));
+    let text = stdout(&mut predsim(&[
+        "bench",
+        "step",
+        "--model",
+        "mlp",
+        "--num-hidden",
+        "16",
+        "--batch-size",
+        "32",
+        "--dataset",
+        "mnist-mini",
+    ]));
     assert!(text.contains("a step of 32 samples") && text.contains("linear forward"), "{text}");
 }
