@@ -27,6 +27,7 @@ struct Known {
     /// Other names that it goes by, those of the published program and of torchvision among them; also names of its folder.
     names: &'static [&'static str],
     /// Names of the folder that torchvision or the official archive puts its files in.
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no folders"))]
     inner: &'static [&'static str],
     format: Format,
 }
