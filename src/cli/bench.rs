@@ -19,7 +19,6 @@ use super::error::CliError;
 use super::flags::TrainFlags;
 use super::output;
 use super::recipe::Recipe;
-use super::settings::Settings;
 
 /// Flags of `predsim bench`.
 #[derive(Debug, Args)]
@@ -92,7 +91,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     let cases = select(args, &gpu)?;
     let limits = Limits::measure(&gpu)?;
     if !args.json {
-        output::line(&format!("adapter: {} ({})", gpu.info.name, gpu.info.driver_info))?;
+        output::adapter(&gpu)?;
         output::line(&format!(
             "its limits: {:.1} GFLOP/s of multiply-adds on registers, {:.1} GB/s of a copy\n",
             limits.flops / 1e9,
@@ -175,8 +174,7 @@ struct Share {
 }
 
 fn step(args: &StepArgs) -> Result<(), CliError> {
-    let recipe = args.recipe.as_deref().map(Recipe::find).transpose()?.unwrap_or_default();
-    let settings = Settings::resolve(&args.flags.over(&recipe.train))?;
+    let (_, settings) = Recipe::with_flags(args.recipe.as_deref(), &args.flags)?;
     let data = engine::load_data(&settings)?;
     let gpu = engine::open_gpu(&settings.adapter)?;
     if !gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) {
@@ -226,7 +224,7 @@ fn report(args: &StepArgs, gpu: &Gpu, seconds: f64, batch: u32, shares: Vec<Shar
             "adapter": gpu.info.name, "seconds": seconds, "samples": batch, "dispatches": dispatches, "kernels": shares,
         }));
     }
-    output::line(&format!("adapter: {} ({})", gpu.info.name, gpu.info.driver_info))?;
+    output::adapter(gpu)?;
     output::line(&format!(
         "a step of {batch} samples: {:.2} ms of GPU time in {dispatches} dispatches, {:.0} samples/s\n",
         seconds * 1e3,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::CliError;
 use super::flags::TrainFlags;
+use super::settings::Settings;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assets/recipes");
 
@@ -64,6 +65,16 @@ impl Recipe {
         let text = std::fs::read_to_string(path)
             .map_err(|error| CliError::usage(format!("{name}: cannot be read ({error}); a recipe is a TOML file")))?;
         Self::parse(name, &text)
+    }
+
+    /// The recipe that is asked for, if one is, and the settings that it makes with `flags` over it.
+    ///
+    /// # Errors
+    /// As [`Recipe::find`] and [`Settings::resolve`].
+    pub fn with_flags(name: Option<&str>, flags: &TrainFlags) -> Result<(Self, Settings), CliError> {
+        let recipe = name.map(Self::find).transpose()?.unwrap_or_default();
+        let settings = Settings::resolve(&flags.over(&recipe.train))?;
+        Ok((recipe, settings))
     }
 
     fn parse(name: &str, text: &str) -> Result<Self, CliError> {

@@ -135,6 +135,11 @@ impl Settings {
         }
     }
 
+    /// What the network learns from, in a word: its supervised local loss, or `backprop`.
+    pub fn loss(&self) -> String {
+        if self.model.backprop { "backprop".to_owned() } else { self.model.loss_sup.to_string() }
+    }
+
     /// Epochs of the whole run of `model`.
     pub fn total_epochs(&self, model: &Model) -> usize {
         if self.train.is_greedy() { self.epochs * model.modules.len() } else { self.epochs }

@@ -77,8 +77,7 @@ impl Start {
         if let Some(path) = &args.resume {
             return Self::resumed(args, path);
         }
-        let recipe = args.recipe.as_deref().map(Recipe::find).transpose()?.unwrap_or_default();
-        let settings = Settings::resolve(&args.flags.over(&recipe.train))?;
+        let (recipe, settings) = Recipe::with_flags(args.recipe.as_deref(), &args.flags)?;
         let out = args.out.clone().unwrap_or_else(|| default_folder(args, &settings));
         let Recipe { paper_error_percent, about, .. } = recipe;
         Ok(Self { settings, checkpoint: None, out, paper_error_percent, about })
@@ -86,8 +85,7 @@ impl Start {
 
     fn resumed(args: &TrainArgs, path: &std::path::Path) -> Result<Self, CliError> {
         let (file, checkpoint) = engine::read_checkpoint(path)?;
-        let folder = file.parent().map(std::path::Path::to_owned).unwrap_or_default();
-        let config = RunFolder::config(&folder)?.unwrap_or_default();
+        let (folder, config) = RunFolder::of_checkpoint(&file)?;
         // How far, from where and on what: the checkpoint does not say, the run's folder does.
         let kept = TrainFlags {
             epochs: config.train.epochs,
@@ -112,10 +110,11 @@ fn default_folder(args: &TrainArgs, settings: &Settings) -> PathBuf {
         let path = std::path::Path::new(recipe);
         path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
     };
-    let name = args.recipe.as_ref().and_then(stem).unwrap_or_else(|| {
-        let loss = if settings.model.backprop { "backprop".to_owned() } else { settings.model.loss_sup.to_string() };
-        format!("{}-{}-{loss}", settings.spec.name, settings.model.model)
-    });
+    let name = args
+        .recipe
+        .as_ref()
+        .and_then(stem)
+        .unwrap_or_else(|| format!("{}-{}-{}", settings.spec.name, settings.model.model, settings.loss()));
     if args.overwrite { runs.join(name) } else { unused(&runs, &name) }
 }
 
@@ -184,17 +183,17 @@ fn greet(
             "parameters": model.trained_parameters(), "parameters_trunk": model.trunk_parameters(),
         }));
     }
-    let loss = if settings.model.backprop { "backprop".to_owned() } else { settings.model.loss_sup.to_string() };
     output::line(&format!(
-        "{} on {}, {loss}: {} hidden {} and an output layer, {} parameters and {} in local heads",
+        "{} on {}, {}: {} hidden {} and an output layer, {} parameters and {} in local heads",
         settings.model.model,
         settings.spec.name,
+        settings.loss(),
         model.blocks.len(),
         if model.blocks.len() == 1 { "block" } else { "blocks" },
         indicatif::HumanCount(model.trunk_parameters()),
         indicatif::HumanCount(model.trained_parameters() - model.trunk_parameters()),
     ))?;
-    output::line(&format!("adapter: {} ({})", gpu.info.name, gpu.info.driver_info))?;
+    output::adapter(gpu)?;
     output::line(&format!("folder: {}", out.display()))
 }
 

@@ -42,19 +42,25 @@ impl Tuning {
 
     /// What fits `gpu`: subgroups of eight on a software driver that has them, else the portable one.
     pub fn for_gpu(gpu: &Gpu) -> Self {
-        let eight = gpu.info.subgroup_min_size == 8 && gpu.info.subgroup_max_size == 8;
         let software = gpu.info.device_type == wgpu::DeviceType::Cpu;
-        if software && eight && gpu.features.contains(wgpu::Features::SUBGROUP) {
-            Self::subgroup8()
-        } else {
-            Self::portable()
-        }
+        if software && Family::Subgroup8.runs_on(gpu) { Self::subgroup8() } else { Self::portable() }
     }
 }
 
 impl Family {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Direct, Self::Subgroup8];
+
+    /// Whether `gpu` can run it.
+    pub fn runs_on(self, gpu: &Gpu) -> bool {
+        match self {
+            Self::Direct => true,
+            Self::Subgroup8 => {
+                let sizes = [gpu.info.subgroup_min_size, gpu.info.subgroup_max_size];
+                sizes == [8, 8] && gpu.features.contains(wgpu::Features::SUBGROUP)
+            }
+        }
+    }
 
     /// The shared modules in front of a product's own file.
     pub(super) const fn parts(self) -> [&'static str; 3] {
@@ -98,10 +104,10 @@ const MOST_PARTS_BYTES: u64 = 64 << 20;
 impl Tiling {
     /// For `rows` by `n4` vec4 columns of sums over `k`.
     pub fn new(tuning: Tuning, rows: u32, n4: u32, k: u32) -> Self {
-        let family = tuning.family;
+        let Tuning { family, workgroups } = tuning;
         let columns = if n4 <= 8 { 1 } else { 2 };
         let (column_tiles, row_tiles) = (n4.div_ceil(8 * columns), rows.div_ceil(family.rows()));
-        let wanted = tuning.workgroups.div_ceil(column_tiles * row_tiles).min(k / SHORTEST_PART);
+        let wanted = workgroups.div_ceil(column_tiles * row_tiles).min(k / SHORTEST_PART);
         let bytes = 16 * u64::from(rows) * u64::from(n4);
         let most = (MOST_PARTS_BYTES / bytes.max(1)).clamp(1, 64) as u32;
         let parts = wanted.max(k.div_ceil(LONGEST_SUM)).clamp(1, most);

@@ -53,7 +53,7 @@ impl Builder<'_> {
         let weights = self.network.losses;
         let supervised = block.heads.sim.then(|| self.label_goal(block));
         let unsupervised = (block.heads.unsup == LossUnsup::Sim).then(|| self.input_goal(block, x));
-        let loss = self.similarity(block, shape);
+        let loss = self.similarity_of(shape, block.map.is_conv());
         match (supervised, unsupervised) {
             (Some(goal), None) => {
                 let (rows, _) = self.match_one(block, &loss, z, goal, weights.sim);
@@ -119,10 +119,6 @@ impl Builder<'_> {
         let buffers = self.similarity_buffers(&name, &loss, tensor, labels.slice);
         self.emit(loss.forward(&buffers, labels.target));
         Goal { target: Target::Matrix, slice: buffers.matrix }
-    }
-
-    fn similarity(&self, block: &Block, shape: Shape) -> Similarity {
-        self.similarity_of(shape, block.map.is_conv())
     }
 
     /// Similarities of tensors of `shape`, which are maps or flat.

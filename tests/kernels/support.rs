@@ -21,10 +21,7 @@ pub fn wait<T>(future: impl Future<Output = Result<T, GpuError>>) -> T {
 /// Every way to compute products that this adapter has: each family, with sums as whole as they may be and with sums split
 /// as much as they can be.
 pub fn tunings() -> Vec<Tuning> {
-    let gpu = gpu();
-    let eight = gpu.info.subgroup_min_size == 8 && gpu.info.subgroup_max_size == 8;
-    let subgroups_of_eight = eight && gpu.features.contains(wgpu::Features::SUBGROUP);
-    let families = Family::ALL.into_iter().filter(|&family| family != Family::Subgroup8 || subgroups_of_eight);
+    let families = Family::ALL.into_iter().filter(|family| family.runs_on(gpu()));
     let tuning = |family, workgroups| {
         let mut tuning = Tuning::portable();
         tuning.family = family;
