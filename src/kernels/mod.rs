@@ -18,6 +18,7 @@ pub mod reduce;
 pub mod similarity;
 mod step;
 mod sweep;
+mod texels;
 
 pub use activation::Activation;
 pub use step::StepParams;

@@ -1,11 +1,10 @@
 //! Batch statistics and the normalised, activated forward pass.
 
-use predsim::gpu::Lab;
 use predsim::kernels::Activation;
 use predsim::kernels::batchnorm::{BatchNorm, Normalised};
 use proptest::prelude::*;
 
-use crate::support::{assert_close, gpu, random, wait};
+use crate::support::{FencedLab, assert_close, random, wide};
 
 const EPSILON: f64 = 1e-5;
 
@@ -21,10 +20,6 @@ pub fn act(activation: Activation, z: f64) -> f64 {
     }
 }
 
-pub fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&v| f64::from(v)).collect()
-}
-
 /// Mean and biased variance of each column of `[rows, c]`.
 pub fn moments(x: &[f64], rows: usize, c: usize) -> (Vec<f64>, Vec<f64>) {
     let column = |k: usize| (0..rows).map(move |r| x[r * c + k]);
@@ -36,13 +31,13 @@ pub fn moments(x: &[f64], rows: usize, c: usize) -> (Vec<f64>, Vec<f64>) {
 /// Runs `statistics` on `x` and returns (saved, running) as the device has them.
 fn device_statistics(rows: usize, c: usize, x: &[f32], running: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let norm = BatchNorm { rows: rows as u32, channels: c as u32 };
-    let mut lab = Lab::new(gpu());
-    let x = lab.tensor(x).unwrap();
-    let workspace = lab.poisoned(norm.workspace_bytes()).unwrap();
-    let running = lab.tensor(running).unwrap();
-    let saved = lab.poisoned(8 * c as u64).unwrap();
-    lab.run(norm.statistics(x, workspace, running, saved)).unwrap();
-    (wait(lab.read(saved)), wait(lab.read(running)))
+    let mut lab = FencedLab::new();
+    let x = lab.tensor(x);
+    let workspace = lab.poisoned(norm.workspace_bytes());
+    let running = lab.tensor(running);
+    let saved = lab.poisoned(8 * c as u64);
+    lab.run(norm.statistics(x, workspace, running, saved));
+    (lab.read(saved), lab.read(running))
 }
 
 fn check_statistics(rows: usize, c: usize, x: &[f32], seed: u64) {
@@ -76,24 +71,24 @@ proptest! {
         let x = random(seed, rows * c);
         let saved: Vec<f32> = random(seed ^ 1, 2 * c).iter().map(|v| v + 1.5).collect();
         let affine = random(seed ^ 2, 2 * c);
-        let mut lab = Lab::new(gpu());
-        let y = lab.tensor(&x).unwrap();
+        let mut lab = FencedLab::new();
+        let y = lab.tensor(&x);
         let normalised = Normalised {
             y,
-            saved: lab.tensor(&saved).unwrap(),
-            affine: lab.tensor(&affine).unwrap(),
+            saved: lab.tensor(&saved),
+            affine: lab.tensor(&affine),
             activation,
         };
-        let h = lab.poisoned(4 * x.len() as u64).unwrap();
-        let plain = lab.poisoned(4 * x.len() as u64).unwrap();
-        lab.run(vec![norm.apply(normalised, h), norm.activate(y, plain, activation)]).unwrap();
+        let h = lab.poisoned(4 * x.len() as u64);
+        let plain = lab.poisoned(4 * x.len() as u64);
+        lab.run(vec![norm.apply(normalised, h), norm.activate(y, plain, activation)]);
         let (v, s, a) = (wide(&x), wide(&saved), wide(&affine));
         let want: Vec<f64> = (0..x.len())
             .map(|i| act(activation, a[i % c] * (v[i] - s[i % c]) * s[c + i % c] + a[c + i % c]))
             .collect();
-        assert_close("h", &wait(lab.read::<f32>(h)), &want, 1e-5);
+        assert_close("h", &lab.read::<f32>(h), &want, 1e-5);
         let want: Vec<f64> = v.iter().map(|&v| act(activation, v)).collect();
-        assert_close("act(x)", &wait(lab.read::<f32>(plain)), &want, 1e-6);
+        assert_close("act(x)", &lab.read::<f32>(plain), &want, 1e-6);
     }
 }
 
@@ -129,21 +124,21 @@ fn evaluation_uses_the_running_statistics() {
     let c = 12;
     let norm = BatchNorm { rows: 5, channels: c as u32 };
     let running: Vec<f32> = random(11, 2 * c).iter().map(|v| v.abs()).collect();
-    let mut lab = Lab::new(gpu());
-    let (from, saved) = (lab.tensor(&running).unwrap(), lab.poisoned(8 * c as u64).unwrap());
-    lab.run(vec![norm.statistics_eval(from, saved)]).unwrap();
+    let mut lab = FencedLab::new();
+    let (from, saved) = (lab.tensor(&running), lab.poisoned(8 * c as u64));
+    lab.run(vec![norm.statistics_eval(from, saved)]);
     let mut want = wide(&running);
     want[c..].iter_mut().for_each(|v| *v = 1.0 / (*v + EPSILON).sqrt());
-    assert_close("saved", &wait(lab.read::<f32>(saved)), &want, 1e-6);
+    assert_close("saved", &lab.read::<f32>(saved), &want, 1e-6);
 }
 
 #[test]
 fn activations_keep_nan() {
     for activation in Activation::ALL {
-        let mut lab = Lab::new(gpu());
-        let (x, h) = (lab.tensor(&[f32::NAN, 0.0, -1.0, 2.0]).unwrap(), lab.tensor(&[0.0f32; 4]).unwrap());
-        lab.run(vec![BatchNorm { rows: 1, channels: 4 }.activate(x, h, activation)]).unwrap();
-        let got: Vec<f32> = wait(lab.read(h));
+        let mut lab = FencedLab::new();
+        let (x, h) = (lab.tensor(&[f32::NAN, 0.0, -1.0, 2.0]), lab.tensor(&[0.0f32; 4]));
+        lab.run(vec![BatchNorm { rows: 1, channels: 4 }.activate(x, h, activation)]);
+        let got: Vec<f32> = lab.read(h);
         assert!(got[0].is_nan(), "{activation:?}");
         assert_eq!(f64::from(got[3]), act(activation, 2.0));
     }

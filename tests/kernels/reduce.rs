@@ -1,26 +1,25 @@
 //! Column sums, sums of squares, and the totals that close a block's step.
 
 use bytemuck::cast;
-use predsim::gpu::Lab;
 use predsim::kernels::StepParams;
 use predsim::kernels::reduce::{
     MAX_PARTIALS, Measured, Metrics, column_sum, column_sum_workspace_bytes, partials, sum_of_squares,
 };
 use proptest::prelude::*;
 
-use crate::support::{assert_close, gpu, random, wait};
+use crate::support::{FencedLab, assert_close, random};
 
 fn check_column_sum(rows: usize, c: usize, seed: u64) {
     let x = random(seed, rows * c);
     let mut want = vec![0.0; c];
     x.iter().enumerate().for_each(|(i, &v)| want[i % c] += f64::from(v));
-    let mut lab = Lab::new(gpu());
-    let (x, out) = (lab.tensor(&x).unwrap(), lab.poisoned(4 * c as u64).unwrap());
+    let mut lab = FencedLab::new();
+    let (x, out) = (lab.tensor(&x), lab.poisoned(4 * c as u64));
     let (rows, c) = (rows as u32, c as u32);
-    let workspace = lab.poisoned(column_sum_workspace_bytes(rows, c)).unwrap();
-    lab.run(column_sum(rows, c, x, out, workspace)).unwrap();
+    let workspace = lab.poisoned(column_sum_workspace_bytes(rows, c));
+    lab.run(column_sum(rows, c, x, out, workspace));
     // A sum that cancels is judged by the size of its terms.
-    for (got, want) in wait(lab.read::<f32>(out)).iter().zip(&want) {
+    for (got, want) in lab.read::<f32>(out).iter().zip(&want) {
         assert!((f64::from(*got) - want).abs() <= 1e-6 * f64::from(rows).sqrt().max(want.abs()), "{got}, want {want}");
     }
 }
@@ -29,10 +28,10 @@ fn check_squares(len: usize, seed: u64) {
     let x = random(seed, len);
     let want: f64 = x.iter().map(|&v| f64::from(v).powi(2)).sum();
     let count = partials(len as u32);
-    let mut lab = Lab::new(gpu());
-    let (x, out) = (lab.tensor(&x).unwrap(), lab.poisoned(4 * u64::from(count)).unwrap());
-    lab.run(vec![sum_of_squares(len as u32, x, out)]).unwrap();
-    let got: f64 = wait(lab.read::<f32>(out)).iter().map(|&v| f64::from(v)).sum();
+    let mut lab = FencedLab::new();
+    let (x, out) = (lab.tensor(&x), lab.poisoned(4 * u64::from(count)));
+    lab.run(vec![sum_of_squares(len as u32, x, out)]);
+    let got: f64 = lab.read::<f32>(out).iter().map(|&v| f64::from(v)).sum();
     assert!((got - want).abs() <= 1e-6 * want, "{got}, want {want}");
 }
 
@@ -61,16 +60,16 @@ proptest! {
             .collect();
         let sim: Vec<f32> = random(seed ^ 1, samples).iter().map(|v| (v + 1.0) / samples as f32).collect();
         let norm: Vec<f32> = random(seed ^ 2, parts).iter().map(|v| v * v).collect();
-        let mut lab = Lab::new(gpu());
-        let step = lab.tensor(&[StepParams::default()]).unwrap();
-        let totals = lab.tensor(&[0u32; 8]).unwrap();
+        let mut lab = FencedLab::new();
+        let step = lab.tensor(&[StepParams::default()]);
+        let totals = lab.tensor(&[0u32; 8]);
         let measured = Measured {
-            pred_rows: has_pred.then(|| lab.tensor(&pred).unwrap()),
-            sim_rows: has_sim.then(|| lab.tensor(&sim).unwrap()),
-            partials: has_norm.then(|| lab.tensor(&norm).unwrap()),
+            pred_rows: has_pred.then(|| lab.tensor(&pred)),
+            sim_rows: has_sim.then(|| lab.tensor(&sim)),
+            partials: has_norm.then(|| lab.tensor(&norm)),
         };
         let metrics = Metrics { samples: samples as u32, partials: parts as u32 };
-        lab.run(vec![metrics.dispatch(measured, step, totals); steps]).unwrap();
+        lab.run(vec![metrics.dispatch(measured, step, totals); steps]);
         let sum = |has: bool, values: &mut dyn Iterator<Item = f32>| if has { values.map(f64::from).sum() } else { 0.0 };
         let want = [
             samples as f64,
@@ -80,7 +79,7 @@ proptest! {
             sum(has_norm, &mut norm.iter().copied()).sqrt(),
             1.0,
         ];
-        let got: Vec<f32> = wait(lab.read(totals));
+        let got: Vec<f32> = lab.read(totals);
         for (word, want) in want.iter().enumerate() {
             assert_close(&format!("total {word}"), &got[word..=word], &[want * steps as f64], 1e-5);
         }
@@ -97,21 +96,21 @@ fn long_sums_stay_accurate_and_few() {
 
 /// Runs steps 40, 41, 42, of which 41 has `bad` at the chosen input, and returns word 6 of the totals.
 fn first_bad_step(input: usize, bad: f32) -> u32 {
-    let mut lab = Lab::new(gpu());
-    let totals = lab.tensor(&[0u32; 8]).unwrap();
+    let mut lab = FencedLab::new();
+    let totals = lab.tensor(&[0u32; 8]);
     let mut dispatches = Vec::new();
     for number in 40..43 {
-        let step = lab.tensor(&[StepParams { number, ..StepParams::default() }]).unwrap();
+        let step = lab.tensor(&[StepParams { number, ..StepParams::default() }]);
         let mut values = [vec![1.0f32; 10], vec![1.0; 5], vec![1.0; 3]];
         if number > 40 {
             values[input][2] = bad;
         }
-        let [pred, sim, norm] = values.map(|v| Some(lab.tensor(&v).unwrap()));
+        let [pred, sim, norm] = values.map(|v| Some(lab.tensor(&v)));
         let measured = Measured { pred_rows: pred, sim_rows: sim, partials: norm };
         dispatches.push(Metrics { samples: 5, partials: 3 }.dispatch(measured, step, totals));
     }
-    lab.run(dispatches).unwrap();
-    wait(lab.read::<u32>(totals))[6]
+    lab.run(dispatches);
+    lab.read::<u32>(totals)[6]
 }
 
 #[test]
