@@ -23,6 +23,7 @@ pub mod similarity;
 pub mod similarity_blend;
 mod step;
 mod sweep;
+mod texels;
 
 pub use activation::Activation;
 pub use step::StepParams;

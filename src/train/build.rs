@@ -51,7 +51,7 @@ impl<'n> Builder<'n> {
 
     /// Closes the open stage: everything emitted since the last one goes into one command buffer.
     pub fn close_stage(&mut self, name: impl Into<String>) {
-        self.stages.push(Stage { name: name.into(), dispatches: std::mem::take(&mut self.dispatches) });
+        self.stages.push(Stage::new(name, std::mem::take(&mut self.dispatches)));
     }
 
     /// The network's input `[N, H, W, pad4(C)]`; in training with the holes that cutout makes.
