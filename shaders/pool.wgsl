@@ -1,5 +1,5 @@
-// Pooling of [N, H, W, channels]: average with kernel = stride and zero padding, maximum over 2x2 windows. One
-// invocation makes four channels of one window.
+// Pooling of [N, H, W, channels]: average with kernel = stride and zero padding, maximum over 2x2 windows, and their
+// gradients. One invocation makes four channels of one window.
 
 struct Params {
     batch: u32,
@@ -10,7 +10,7 @@ struct Params {
     kw: u32,
     pad_h: u32,
     pad_w: u32,
-    // Windows along each axis; in maximum_backward also those cut off by the map's edge.
+    // Windows along each axis; in maximum_backward also those cut off by the map's edge, in average_backward pixels.
     windows_h: u32,
     windows_w: u32,
     // Windows along each axis that the forward pass had.
@@ -22,6 +22,9 @@ struct Params {
 
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> forward_out: array<vec4<f32>>;
+
+@group(0) @binding(1) var<storage, read> spread_dout: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> spread_dx: array<vec4<f32>>;
 
 @group(0) @binding(2) var<storage, read> backward_dout: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> backward_dx: array<vec4<f32>>;
@@ -77,6 +80,28 @@ fn average(
         sum += line;
     }
     forward_out[invocation] = sum / f32(p.kh * p.kw);
+}
+
+// The gradient of what `average` pooled: each pixel gets its window's, shared evenly; a pixel that no whole window reaches
+// gets 0. One invocation makes four channels of one pixel.
+@compute @workgroup_size(64)
+fn average_backward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let invocation = linear_group(wid, groups) * 64u + lane;
+    let at = cell_of(invocation);
+    if (at.sample >= p.batch) {
+        return;
+    }
+    let h = (at.h + p.pad_h) / p.kh;
+    let w = (at.w + p.pad_w) / p.kw;
+    var share = vec4<f32>(0.0);
+    if (h < p.out_h && w < p.out_w) {
+        share = spread_dout[((at.sample * p.out_h + h) * p.out_w + w) * p.groups + at.group] / f32(p.kh * p.kw);
+    }
+    spread_dx[invocation] = share;
 }
 
 @compute @workgroup_size(64)

@@ -1,4 +1,5 @@
-// Third part of similarity matching, behind similarity.wgsl: the gradient of the loss with respect to z.
+// Third part of similarity matching, behind similarity.wgsl: the gradient of the loss with respect to z. Constant
+// besides: TARGET, as in similarity_matrix.wgsl.
 //
 // With G_ij = 4 weight (S_ij - T_ij) / N^2 (S is symmetric, so an entry acts twice), du_i = sum_j G_ij u_j. Behind
 // u = c / (|c| + eps) follows dc_i = du_i / (|c_i| + eps) - u_i (u_i . du_i) / |c_i|, and u_i . du_i = sum_j G_ij S_ij,
@@ -6,7 +7,7 @@
 // centred, hence dc is, and taking its mean away (the gradient of centring) changes nothing: df = dc.
 
 @group(0) @binding(1) var<storage, read> gradient_u: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> gradient_labels: array<u32>;
+@group(0) @binding(2) var<storage, read> gradient_target: array<u32>;
 @group(0) @binding(3) var<storage, read> gradient_stats: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> gradient_matrix: array<f32>;
 // SPATIAL_STD: coefficients of `apply` [N, groups]; otherwise the gradient of z itself.
@@ -15,12 +16,19 @@
 var<workgroup> low_weights: array<vec4<f32>, THREADS>;
 var<workgroup> high_weights: array<vec4<f32>, THREADS>;
 
+// T_ij
+fn goal(i: u32, j: u32) -> f32 {
+    if (TARGET == 1u) {
+        return bitcast<f32>(gradient_target[i * params.batch + j]);
+    }
+    return select(params.other, params.same, gradient_target[i] == gradient_target[j]);
+}
+
 // A_ij; zero where |c_i| = 0.
 fn weight(i: u32, j: u32) -> f32 {
     let norm = gradient_stats[i].x;
     let similar = gradient_matrix[i * params.batch + j];
-    let goal = select(params.other, params.same, gradient_labels[i] == gradient_labels[j]);
-    var value = (similar - goal) / (norm + COSINE_EPS);
+    var value = (similar - goal(i, j)) / (norm + COSINE_EPS);
     if (i == j) {
         value -= gradient_stats[i].y / max(norm, 1e-30);
     }

@@ -1,8 +1,8 @@
 // Second part of similarity matching, behind similarity.wgsl: the cosine matrix S = u u^T and the distance of its rows
-// from the labels' matrix T.
+// from the target matrix T. Constant besides: TARGET (0: T follows from the labels, 1: T is given, N^2 f32).
 
 @group(0) @binding(1) var<storage, read> matrix_u: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> matrix_labels: array<u32>;
+@group(0) @binding(2) var<storage, read> matrix_target: array<u32>;   // labels, or the bits of T
 @group(0) @binding(3) var<storage, read_write> matrix_stats: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> matrix_out: array<f32>;
 @group(0) @binding(5) var<storage, read_write> matrix_rows: array<f32>;
@@ -25,6 +25,17 @@ fn store_column(first: u32, column: u32, s: vec4<f32>) {
     }
 }
 
+// T of four rows and a column. `classes` are the rows' labels, where the target is labels.
+fn goals(first: u32, classes: vec4<u32>, column: u32) -> vec4<f32> {
+    if (TARGET == 1u) {
+        let base = column * params.batch;   // T is symmetric
+        return bitcast<vec4<f32>>(vec4<u32>(matrix_target[base + row(first)], matrix_target[base + row(first + 1u)],
+            matrix_target[base + row(first + 2u)], matrix_target[base + row(first + 3u)]));
+    }
+    let alike = classes == vec4<u32>(matrix_target[column]);
+    return select(vec4<f32>(params.other), vec4<f32>(params.same), alike);
+}
+
 struct RowSums {
     loss: vec4<f32>,    // sum of (S - T)^2 of four rows
     pull: vec4<f32>,    // sum of (S - T) S
@@ -33,14 +44,13 @@ struct RowSums {
 fn settle(sums: RowSums, first: u32, classes: vec4<u32>, column: u32, s: vec4<f32>) -> RowSums {
     let similar = bounded(s);
     store_column(first, column, similar);
-    let alike = classes == vec4<u32>(matrix_labels[column]);
-    let off = similar - select(vec4<f32>(params.other), vec4<f32>(params.same), alike);
+    let off = similar - goals(first, classes, column);
     return RowSums(sums.loss + off * off, sums.pull + off * similar);
 }
 
 fn classes_of(first: u32) -> vec4<u32> {
-    return vec4<u32>(matrix_labels[row(first)], matrix_labels[row(first + 1u)],
-        matrix_labels[row(first + 2u)], matrix_labels[row(first + 3u)]);
+    return vec4<u32>(matrix_target[row(first)], matrix_target[row(first + 1u)],
+        matrix_target[row(first + 2u)], matrix_target[row(first + 3u)]);
 }
 
 // A workgroup owns ROWS rows and all columns; an invocation has two columns of them in registers. The rows' loads are

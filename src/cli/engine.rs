@@ -103,7 +103,7 @@ fn load(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<(), TrainError
 pub fn read_checkpoint(path: &Path) -> Result<(PathBuf, Checkpoint), CliError> {
     let file = if path.is_dir() { path.join(CHECKPOINT) } else { path.to_owned() };
     let bytes = std::fs::read(&file).map_err(|error| {
-        let what = format!("a run's folder or a .safetensors file written by `predsim train` is needed here");
+        let what = "a run's folder or a .safetensors file written by `predsim train` is needed here";
         CliError::usage(format!("{}: cannot be read ({error}); {what}", file.display()))
     })?;
     let checkpoint = Checkpoint::from_bytes(&bytes).map_err(|error| CliError::checkpoint(&file, &error))?;

@@ -11,6 +11,7 @@ use super::engine;
 use super::error::CliError;
 use super::flags::TrainFlags;
 use super::output;
+use super::run_folder::RunFolder;
 use super::settings::Settings;
 
 /// Flags of `predsim eval`.
@@ -62,8 +63,7 @@ fn settings(
     args: &EvalArgs,
     (path, checkpoint): &(PathBuf, crate::checkpoint::Checkpoint),
 ) -> Result<Settings, CliError> {
-    let folder = path.parent().map(std::path::Path::to_owned).unwrap_or_default();
-    let config = super::run_folder::RunFolder::config(&folder)?.unwrap_or_default();
+    let (_, config) = RunFolder::of_checkpoint(path)?;
     let stored = Settings::of_state(&checkpoint.state)?;
     let flags = TrainFlags {
         data: args.data.clone().or(config.train.data),

@@ -1,10 +1,11 @@
 //! The command line: one file a subcommand, and what they share.
 //!
-//! - [`flags`], [`recipe`], [`settings`]: from what the user writes to a complete set of settings
-//! - [`engine`]: from settings to a trainer on a device
-//! - [`run_folder`], [`progress`], [`output`]: what a run leaves and what it shows
-//! - [`error`]: what ends a command early, and with which exit code
+//! - `flags`, `recipe`, `settings`: from what the user writes to a complete set of settings
+//! - `engine`: from settings to a trainer on a device
+//! - `run_folder`, `progress`, `output`: what a run leaves and what it shows
+//! - `error`: what ends a command early, and with which exit code
 
+mod bench;
 mod devices;
 mod engine;
 mod error;
@@ -54,6 +55,8 @@ enum Command {
     Predict(predict::PredictArgs),
     /// Print the static plan of a training step: dispatches, live bytes, the buffer of every tensor
     Plan(Box<plan::PlanArgs>),
+    /// Time kernels against the adapter's limits, or whole training steps
+    Bench(bench::BenchArgs),
     /// List the adapters with their limits and features
     Devices(devices::DevicesArgs),
     /// List the built-in recipes
@@ -86,15 +89,21 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Recipes(args) => recipes::run(&args),
     }
 }
 
 fn parse() -> Result<Command, ExitCode> {
-    let command = Cli::command().mut_subcommands(flags::with_switches);
+    let command = with_switches(Cli::command());
     let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map(|cli| cli.command).map_err(|error| report(&error))
+}
+
+/// Lets the switches of all subcommands stand without a value.
+fn with_switches(command: clap::Command) -> clap::Command {
+    flags::with_switches(command).mut_subcommands(with_switches)
 }
 
 /// Help goes to standard output; a mistake becomes one line that says what is wrong and where help is.

@@ -43,8 +43,7 @@ struct Planned {
 /// # Errors
 /// See [`CliError`].
 pub fn run(args: &PlanArgs) -> Result<(), CliError> {
-    let recipe = args.recipe.as_deref().map(Recipe::find).transpose()?.unwrap_or_default();
-    let settings = Settings::resolve(&args.flags.over(&recipe.train))?;
+    let (_, settings) = Recipe::with_flags(args.recipe.as_deref(), &args.flags)?;
     let tuning = match &settings.adapter {
         Wanted::Name(name) if name == "none" => Tuning::portable(),
         wanted => Tuning::for_gpu(&*engine::open_gpu(wanted)?),

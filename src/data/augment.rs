@@ -9,6 +9,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::dataset::DatasetSpec;
+pub use crate::kernels::augment::Hole;
 use crate::rng::{Purpose, below, bits};
 
 /// What happens to one picture. The value of output pixel (y, x) is that of source pixel
@@ -55,16 +56,6 @@ pub struct Cutout {
     /// Side of a hole in pixels (`--length`). As in the published program it reaches `length / 2`, rounded down, from its
     /// centre to either side, so that an odd one is a pixel smaller; and it ends at the picture's border.
     pub length: u32,
-}
-
-/// The centre of a hole, anywhere in the picture.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-pub struct Hole {
-    /// Its row.
-    pub y: i32,
-    /// Its column.
-    pub x: i32,
 }
 
 impl Cutout {

@@ -21,8 +21,8 @@ pub enum DataError {
     },
     /// The data set is not embedded, and no folder was given.
     #[error(
-        "data set {name} is read from files: give their folder with --data DIR, which `predsim data fetch {name} --data DIR` \
-         fills; --dataset mnist-mini and --recipe quickstart need no files"
+        "data set {name} is read from files: give their folder with --data DIR; \
+         --dataset mnist-mini and --recipe quickstart need no files"
     )]
     NeedsFolder {
         /// The data set.
@@ -46,7 +46,7 @@ pub enum DataError {
     /// A file of the data set is nowhere.
     #[error(
         "data set {name} lacks its file {file}, gzipped ({file}.gz) or not; looked in {looked}; \
-         give the folder that holds it with --data DIR, or get it with `predsim data fetch {name} --data DIR`"
+         give the folder that holds it with --data DIR"
     )]
     MissingFile {
         /// The data set.

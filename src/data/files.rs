@@ -1,6 +1,6 @@
 //! Where the official files of a data set are looked for.
 //!
-//! A user's folder may be that of one data set or of many, and may have been filled by `predsim data fetch`, by
+//! A user's folder may be that of one data set or of many, and may have been filled by hand, by
 //! torchvision, or by unpacking an official archive. So a file is looked for in `DIR/<name>`, under each name that the data set
 //! goes by, and in `DIR` itself, and in each of these also in the folder that torchvision or the archive makes. The data set's
 //! own folder comes first: MNIST and its relatives have files of the same names.
@@ -99,7 +99,7 @@ mod tests {
             places(dir.path()).open("file").unwrap_err().to_string(),
             format!(
                 "data set kmnist lacks its file file, gzipped (file.gz) or not; looked in {shown}/kmnist, {shown}; give the \
-                 folder that holds it with --data DIR, or get it with `predsim data fetch kmnist --data DIR`"
+                 folder that holds it with --data DIR"
             )
         );
     }

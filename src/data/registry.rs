@@ -31,6 +31,7 @@ struct Known {
     /// Other names that it goes by, those of the published program and of torchvision among them; also names of its folder.
     names: &'static [&'static str],
     /// Names of the folder that torchvision or the official archive puts its files in.
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no folders"))]
     inner: &'static [&'static str],
     format: Format,
 }
@@ -254,8 +255,8 @@ mod tests {
     fn a_data_set_of_files_asks_for_its_folder() {
         assert_eq!(
             message("CIFAR10", None),
-            "data set cifar10 is read from files: give their folder with --data DIR, which `predsim data fetch cifar10 \
-             --data DIR` fills; --dataset mnist-mini and --recipe quickstart need no files"
+            "data set cifar10 is read from files: give their folder with --data DIR; \
+             --dataset mnist-mini and --recipe quickstart need no files"
         );
     }
 

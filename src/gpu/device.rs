@@ -103,6 +103,15 @@ impl Gpu {
         }))
     }
 
+    pub(super) fn texture(&self, descriptor: &wgpu::TextureDescriptor<'_>) -> wgpu::Texture {
+        let texture = self.device.create_texture(descriptor);
+        let texels = u64::from(texture.width()) * u64::from(texture.height());
+        let texel_bytes = u64::from(texture.format().block_copy_size(None).unwrap_or(0));
+        self.buffers_created.fetch_add(1, Ordering::Relaxed);
+        self.bytes_created.fetch_add(texels * texel_bytes, Ordering::Relaxed);
+        texture
+    }
+
     /// Sends one command buffer off.
     ///
     /// # Errors
@@ -113,12 +122,12 @@ impl Gpu {
         self.check()
     }
 
-    /// How many buffers were created through [`Gpu::buffer`] so far.
+    /// How many buffers, mirrors counted with them, were created so far.
     pub fn buffers_created(&self) -> u64 {
         self.buffers_created.load(Ordering::Relaxed)
     }
 
-    /// How many bytes those buffers have together.
+    /// How many bytes those have together.
     pub fn bytes_created(&self) -> u64 {
         self.bytes_created.load(Ordering::Relaxed)
     }

@@ -60,7 +60,7 @@ impl Pipeline {
 pub struct TensorId(pub u32);
 
 /// A stretch of a tensor. `offset` is a multiple of 256 bytes, as bindings demand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slice {
     /// Of which tensor.
     pub tensor: TensorId,
@@ -70,6 +70,15 @@ pub struct Slice {
     pub bytes: u64,
 }
 
+impl Slice {
+    /// Whether the two have a byte in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.tensor == other.tensor
+            && self.offset < other.offset + other.bytes
+            && other.offset < self.offset + self.bytes
+    }
+}
+
 /// How a kernel uses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
@@ -77,6 +86,8 @@ pub enum Access {
     Read,
     /// `var<storage, read_write>`
     Write,
+    /// `texture_storage_2d<rgba32float, read>`: a [`Mirror`](super::Mirror) of the slice.
+    Texels,
 }
 
 /// A tensor bound to a kernel.
@@ -124,6 +135,13 @@ impl Dispatch {
     #[must_use]
     pub fn writes(mut self, slice: Slice) -> Self {
         self.bindings.push(Binding { slice, access: Access::Write });
+        self
+    }
+
+    /// Binds the next tensor for reading through its mirror.
+    #[must_use]
+    pub fn texels(mut self, slice: Slice) -> Self {
+        self.bindings.push(Binding { slice, access: Access::Texels });
         self
     }
 

@@ -9,6 +9,7 @@ mod device;
 mod dispatch;
 mod error;
 mod lab;
+mod mirror;
 mod pipeline;
 mod program;
 mod transfer;
@@ -18,6 +19,7 @@ pub use device::Gpu;
 pub use dispatch::{Access, Binding, Constants, Dispatch, Pipeline, Shader, Slice, TensorId, grid};
 pub use error::GpuError;
 pub use lab::Lab;
+pub use mirror::{Mirror, MirrorSpan, Refresh, fits_mirror, mirror_bytes, schedule};
 pub use program::{BufferSpan, Program, Stage, StageTime};
 pub use transfer::{Readback, UploadRing, UploadSlot};
 

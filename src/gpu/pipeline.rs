@@ -42,10 +42,9 @@ fn compile(device: &wgpu::Device, dispatch: &Dispatch, (label, accesses): &Key) 
     } else {
         device.create_shader_module(descriptor)
     };
-    let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
+    let mut entries = vec![entry(0)];
     for (index, access) in accesses.iter().enumerate() {
-        let read_only = *access == Access::Read;
-        entries.push(entry(index as u32 + 1, wgpu::BufferBindingType::Storage { read_only }));
+        entries.push(wgpu::BindGroupLayoutEntry { ty: binding_type(*access), ..entry(index as u32 + 1) });
     }
     let layout =
         device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries });
@@ -69,11 +68,24 @@ fn compile(device: &wgpu::Device, dispatch: &Dispatch, (label, accesses): &Key) 
     Compiled { pipeline, layout }
 }
 
-fn entry(binding: u32, ty: wgpu::BufferBindingType) -> wgpu::BindGroupLayoutEntry {
-    wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
+/// A uniform's entry.
+fn entry(binding: u32) -> wgpu::BindGroupLayoutEntry {
+    let ty = buffer_type(wgpu::BufferBindingType::Uniform);
+    wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
+}
+
+fn binding_type(access: Access) -> wgpu::BindingType {
+    match access {
+        Access::Read => buffer_type(wgpu::BufferBindingType::Storage { read_only: true }),
+        Access::Write => buffer_type(wgpu::BufferBindingType::Storage { read_only: false }),
+        Access::Texels => wgpu::BindingType::StorageTexture {
+            access: wgpu::StorageTextureAccess::ReadOnly,
+            format: wgpu::TextureFormat::Rgba32Float,
+            view_dimension: wgpu::TextureViewDimension::D2,
+        },
     }
+}
+
+fn buffer_type(ty: wgpu::BufferBindingType) -> wgpu::BindingType {
+    wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None }
 }

@@ -61,6 +61,29 @@ impl BatchNorm {
     /// `y` over `upstream.gradient`: partial sums, their sums, the gradient. The workspace is the one of
     /// [`Self::workspace_bytes`].
     pub fn backward(&self, of: Normalised, upstream: Upstream, daffine: Slice, workspace: Slice) -> Vec<Dispatch> {
+        let pooled = upstream.windows().map_or(of.y, |(slice, _)| slice);
+        let sweep = Sweep::elementwise(self.rows, self.channels);
+        let input = dispatch("batchnorm backward input", "input", of.activation, &upstream, sweep)
+            .reads(pooled)
+            .reads(of.y)
+            .reads(of.saved)
+            .reads(of.affine)
+            .reads(daffine)
+            .writes(upstream.gradient)
+            .flops(9 * self.elements());
+        let mut all = self.backward_affine(of, upstream, daffine, workspace);
+        all.push(input);
+        all
+    }
+
+    /// The gradients of gamma and beta alone; `upstream.gradient` is only read.
+    pub fn backward_affine(
+        &self,
+        of: Normalised,
+        upstream: Upstream,
+        daffine: Slice,
+        workspace: Slice,
+    ) -> Vec<Dispatch> {
         let sweep = Sweep::reduction(self.rows, self.channels);
         let pooled = upstream.windows().map_or(of.y, |(slice, _)| slice);
         let dense = if upstream.dense { upstream.gradient } else { of.y };
@@ -81,16 +104,7 @@ impl BatchNorm {
         )
         .reads(workspace)
         .writes(daffine);
-        let sweep = Sweep::elementwise(self.rows, self.channels);
-        let input = dispatch("batchnorm backward input", "input", of.activation, &upstream, sweep)
-            .reads(pooled)
-            .reads(of.y)
-            .reads(of.saved)
-            .reads(of.affine)
-            .reads(daffine)
-            .writes(upstream.gradient)
-            .flops(9 * self.elements());
-        vec![sums, finish, input]
+        vec![sums, finish]
     }
 
     /// Without normalisation: writes `dy = dh * act'(y)` over `upstream.gradient`.

@@ -10,14 +10,20 @@ pub mod batchnorm;
 pub mod batchnorm_backward;
 pub mod conv2d;
 pub mod dropout;
+pub mod elementwise;
 pub mod gemm;
+pub mod limits;
 pub mod optimizer;
 pub mod pool;
 pub mod pred;
+pub mod projection;
+pub mod reconstruction;
 pub mod reduce;
 pub mod similarity;
+pub mod similarity_blend;
 mod step;
 mod sweep;
+mod texels;
 
 pub use activation::Activation;
 pub use step::StepParams;
@@ -35,12 +41,17 @@ pub fn all_variants() -> Vec<Pipeline> {
         batchnorm_backward::variants(),
         conv2d::variants(),
         dropout::variants(),
+        elementwise::variants(),
         gemm::variants(),
+        limits::variants(),
         optimizer::variants(),
         pool::variants(),
         pred::variants(),
+        projection::variants(),
+        reconstruction::variants(),
         reduce::variants(),
         similarity::variants(),
+        similarity_blend::variants(),
     ]
     .concat()
 }

@@ -63,17 +63,27 @@ impl PoolGeometry {
         windows(self.width, self.kw, self.pad_w)
     }
 
-    /// Averages `x` `[N, H, W, channels]` into `out` `[N, PH, PW, channels]`. Its backward is fused into
-    /// [`super::batchnorm_backward`].
+    /// Averages `x` `[N, H, W, channels]` into `out` `[N, PH, PW, channels]`. Where a normalisation or activation stands
+    /// in front of it, its backward is fused into theirs ([`super::batchnorm_backward`]).
     pub fn average(&self, x: Slice, out: Slice) -> Dispatch {
-        let shape = Shape {
+        let shape = self.shape([self.out_height(), self.out_width()]);
+        shape.dispatch("average pool", "average").reads(x).writes(out)
+    }
+
+    /// Writes all of `dx` `[N, H, W, channels]` from `dout` `[N, PH, PW, channels]`; 0 where no whole window reaches.
+    pub fn average_backward(&self, dout: Slice, dx: Slice) -> Dispatch {
+        let shape = self.shape([self.height, self.width]);
+        shape.dispatch("average pool backward", "average_backward").reads(dout).writes(dx)
+    }
+
+    fn shape(&self, windows: [u32; 2]) -> Shape {
+        Shape {
             sizes: [self.batch, self.height, self.width, self.channels],
-            windows: [self.out_height(), self.out_width()],
+            windows,
             out: [self.out_height(), self.out_width()],
             kernel: [self.kh, self.kw],
             pad: [self.pad_h, self.pad_w],
-        };
-        shape.dispatch("average pool", "average").reads(x).writes(out)
+        }
     }
 }
 
@@ -146,8 +156,8 @@ impl Shape {
             height,
             width,
             groups: groups(channels),
-            kh: self.kernel[0],
-            kw: self.kernel[1],
+            kh: self.kernel[0].max(1),
+            kw: self.kernel[1].max(1),
             pad_h: self.pad[0],
             pad_w: self.pad[1],
             windows_h: windows_h.max(1),
@@ -168,5 +178,5 @@ fn pipeline(entry: &'static str) -> Pipeline {
 
 /// Every pipeline of this file.
 pub fn variants() -> Vec<Pipeline> {
-    ["average", "maximum", "maximum_backward"].map(pipeline).into()
+    ["average", "average_backward", "maximum", "maximum_backward"].map(pipeline).into()
 }

@@ -1,5 +1,8 @@
-//! Similarity matching: features of each sample of a batch, the matrix of their cosines, its distance from the labels'
+//! Similarity matching: features of each sample of a batch, the matrix of their cosines, its distance from a target
 //! matrix (paper, section 2.1: `sim`), and the gradient of that distance, without an N by N gradient ever stored.
+//!
+//! The target is the similarity matrix of the labels, or any other: that of a block's input, or of projected labels,
+//! whose cosines the same kernels make.
 //!
 //! Four dispatches: `features` (z → u), `loss` (u → S, row losses), `gradient` (u, S → dz, or the coefficients that make
 //! dz out of z), `apply` (z becomes dz in place). The formulas are those of the golden cases' description,
@@ -42,6 +45,34 @@ pub struct Similarity {
     pub mode: Mode,
 }
 
+/// What the cosines are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The cosines of the centred one-hot labels.
+    Labels {
+        /// K.
+        classes: u32,
+    },
+    /// A symmetric matrix `f32 [N, N]`.
+    Matrix,
+}
+
+impl Target {
+    /// The cosine of two centred one-hot vectors: 1 in one class and `-1 / (K - 1)` in two. With one class the centred
+    /// vector is zero, and so is the cosine. Of no use with a matrix.
+    pub(super) fn cosines(self) -> [f32; 2] {
+        match self {
+            Self::Labels { classes } if classes > 1 => [1.0, -(f64::from(classes) - 1.0).recip() as f32],
+            Self::Labels { .. } | Self::Matrix => [0.0; 2],
+        }
+    }
+
+    /// The shaders' constant.
+    pub(super) fn constant(self) -> (&'static str, u32) {
+        ("TARGET", u32::from(self == Self::Matrix))
+    }
+}
+
 /// Where the tensors of one similarity loss lie; sizes are [`Similarity`]'s `*_bytes`.
 #[derive(Debug, Clone, Copy)]
 pub struct SimilarityBuffers {
@@ -57,8 +88,8 @@ pub struct SimilarityBuffers {
     pub rows: Slice,
     /// `[N, c]`: dz = coefficient * (z - spatial mean). Not used in [`Mode::Flat`], where any slice will do.
     pub coefficients: Slice,
-    /// Class of each sample, `u32 [N]`.
-    pub labels: Slice,
+    /// Class of each sample, `u32 [N]`, or the matrix to match, `f32 [N, N]`: what [`Target`] says.
+    pub target: Slice,
 }
 
 #[repr(C)]
@@ -96,24 +127,27 @@ const WIDE: u32 = 256;
 /// Positions of one workgroup of `apply`.
 const SLAB: u32 = 64;
 
-fn pipeline(shader: Shader, entry: &'static str, threads: u32, mode: Mode) -> Pipeline {
-    let constants = vec![("THREADS", threads), ("SPATIAL_STD", u32::from(mode == Mode::SpatialStd))];
+fn pipeline(shader: Shader, entry: &'static str, threads: u32, mode: Mode, target: Target) -> Pipeline {
+    let constants = vec![("THREADS", threads), ("SPATIAL_STD", u32::from(mode == Mode::SpatialStd)), target.constant()];
     Pipeline { shader, entry, constants, guarded: true }
 }
+
+/// Stands for either where it makes no difference.
+const LABELS: Target = Target::Labels { classes: 2 };
 
 /// Every pipeline that the dispatches below can ask for.
 pub fn variants() -> Vec<Pipeline> {
     let mut all = Vec::new();
     for mode in [Mode::SpatialStd, Mode::Flat] {
         for threads in SIZES {
-            all.push(pipeline(FEATURES, "features", threads, mode));
-            all.push(pipeline(GRADIENT, "gradient", threads, mode));
+            all.push(pipeline(FEATURES, "features", threads, mode, LABELS));
+            all.extend([LABELS, Target::Matrix].map(|target| pipeline(GRADIENT, "gradient", threads, mode, target)));
         }
-        all.push(pipeline(FEATURES, "features", WIDE, mode));
+        all.push(pipeline(FEATURES, "features", WIDE, mode, LABELS));
     }
     for threads in SIZES {
-        all.push(pipeline(MATRIX, "matrix", threads, Mode::Flat));
-        all.push(pipeline(GRADIENT, "apply", threads, Mode::SpatialStd));
+        all.extend([LABELS, Target::Matrix].map(|target| pipeline(MATRIX, "matrix", threads, Mode::Flat, target)));
+        all.push(pipeline(GRADIENT, "apply", threads, Mode::SpatialStd, LABELS));
     }
     all
 }
@@ -185,13 +219,10 @@ impl Similarity {
         }
     }
 
-    /// The cosine of two centred one-hot vectors is 1 in one class and `-1 / (K - 1)` in two. With one class the
-    /// centred vector is zero, and so is the cosine.
-    fn with_labels(&self, num_classes: u32) -> Params {
+    fn with_target(&self, target: Target) -> Params {
         let square = (f64::from(self.batch) * f64::from(self.batch)).recip();
-        let other = if num_classes > 1 { -(f64::from(num_classes) - 1.0).recip() } else { 0.0 };
-        let same = if num_classes > 1 { 1.0 } else { 0.0 };
-        Params { same, other: other as f32, loss_scale: square as f32, ..self.params() }
+        let [same, other] = target.cosines();
+        Params { same, other, loss_scale: square as f32, ..self.params() }
     }
 
     /// z → u and the statistics. A workgroup a sample.
@@ -201,7 +232,7 @@ impl Similarity {
         let values = u64::from(self.batch) * u64::from(self.spatial) * u64::from(self.channels);
         Dispatch::new(
             "similarity features",
-            pipeline(FEATURES, "features", threads, self.mode),
+            pipeline(FEATURES, "features", threads, self.mode, LABELS),
             &self.params(),
             grid(self.batch),
         )
@@ -212,16 +243,16 @@ impl Similarity {
     }
 
     /// u → S clamped to [-1, 1], and the row losses. Adds to the statistics what the gradient needs.
-    pub fn loss(&self, buffers: &SimilarityBuffers, num_classes: u32) -> Dispatch {
+    pub fn loss(&self, buffers: &SimilarityBuffers, target: Target) -> Dispatch {
         let batch = u64::from(self.batch);
         Dispatch::new(
             "similarity loss",
-            pipeline(MATRIX, "matrix", small_or_large(self.batch / 2), Mode::Flat),
-            &self.with_labels(num_classes),
+            pipeline(MATRIX, "matrix", small_or_large(self.batch / 2), Mode::Flat, target),
+            &self.with_target(target),
             grid(self.batch.div_ceil(ROWS)),
         )
         .reads(buffers.u)
-        .reads(buffers.labels)
+        .reads(buffers.target)
         .writes(buffers.stats)
         .writes(buffers.matrix)
         .writes(buffers.rows)
@@ -230,9 +261,9 @@ impl Similarity {
 
     /// u, S → gradient of `scale` times the loss: in [`Mode::Flat`] written over z, in [`Mode::SpatialStd`] as the
     /// coefficients that [`Self::apply`] (or a kernel that loads z) multiplies with `z - mean`.
-    pub fn gradient(&self, buffers: &SimilarityBuffers, num_classes: u32, scale: f32) -> Dispatch {
+    pub fn gradient(&self, buffers: &SimilarityBuffers, target: Target, scale: f32) -> Dispatch {
         let batch = u64::from(self.batch);
-        let mut params = self.with_labels(num_classes);
+        let mut params = self.with_target(target);
         params.gradient_scale = (4.0 * f64::from(scale) / (batch * batch) as f64) as f32;
         let threads = small_or_large(params.features);
         let out = match self.mode {
@@ -241,12 +272,12 @@ impl Similarity {
         };
         Dispatch::new(
             "similarity gradient",
-            pipeline(GRADIENT, "gradient", threads, self.mode),
+            pipeline(GRADIENT, "gradient", threads, self.mode, target),
             &params,
             grid(self.batch.div_ceil(ROWS) * params.features.div_ceil(threads)),
         )
         .reads(buffers.u)
-        .reads(buffers.labels)
+        .reads(buffers.target)
         .reads(buffers.stats)
         .reads(buffers.matrix)
         .writes(out)
@@ -263,7 +294,7 @@ impl Similarity {
         let blocks = params.groups.div_ceil(threads.min(params.groups));
         let dispatch = Dispatch::new(
             "similarity apply",
-            pipeline(GRADIENT, "apply", threads, Mode::SpatialStd),
+            pipeline(GRADIENT, "apply", threads, Mode::SpatialStd, LABELS),
             &params,
             grid(self.batch * blocks * self.spatial.div_ceil(SLAB)),
         );
@@ -272,13 +303,13 @@ impl Similarity {
     }
 
     /// The loss: [`Self::features`], [`Self::loss`].
-    pub fn forward(&self, buffers: &SimilarityBuffers, num_classes: u32) -> Vec<Dispatch> {
-        vec![self.features(buffers.z, buffers.u, buffers.stats), self.loss(buffers, num_classes)]
+    pub fn forward(&self, buffers: &SimilarityBuffers, target: Target) -> Vec<Dispatch> {
+        vec![self.features(buffers.z, buffers.u, buffers.stats), self.loss(buffers, target)]
     }
 
     /// The gradient of `scale` times the loss, over z: [`Self::gradient`], [`Self::apply`]. After [`Self::forward`].
-    pub fn backward(&self, buffers: &SimilarityBuffers, num_classes: u32, scale: f32) -> Vec<Dispatch> {
+    pub fn backward(&self, buffers: &SimilarityBuffers, target: Target, scale: f32) -> Vec<Dispatch> {
         let apply = self.apply(buffers.z, buffers.stats, buffers.coefficients);
-        [self.gradient(buffers, num_classes, scale)].into_iter().chain(apply).collect()
+        [self.gradient(buffers, target, scale)].into_iter().chain(apply).collect()
     }
 }

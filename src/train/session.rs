@@ -12,6 +12,7 @@ use crate::data::{AugmentParams, Batches, Dataset, Hole, Split, augment_params, 
 use super::error::TrainError;
 use super::metrics::EpochReport;
 use super::plan::Mode;
+use super::settings::Schedule;
 use super::trainer::{Samples, Trainer};
 
 /// Steps between two looks at the totals on the device, for the NaN watch and the progress line.
@@ -44,6 +45,8 @@ pub struct Session<'d> {
 impl<'d> Session<'d> {
     /// Starts or goes on at `position`.
     pub fn new(trainer: Trainer, data: &'d Dataset, position: Position) -> Self {
+        // Between two epochs, what is there to be looked at is the one that has been.
+        let last = if position.step > 0 { position.epoch } else { position.epoch.saturating_sub(1).max(1) };
         let mut session = Self {
             trainer,
             data,
@@ -56,10 +59,12 @@ impl<'d> Session<'d> {
             running: None,
         };
         session.shuffle();
+        session.enter_phase(last);
         session
     }
 
-    /// The plans that a session over `data` will run: for full batches and for the last, smaller ones.
+    /// The plans that a session over `data` will run: for full batches and for the last, smaller ones. With a greedy
+    /// schedule, those of its first phase.
     pub fn plans(data: &Dataset, batch: usize) -> Vec<(Mode, u32)> {
         let mut plans = Vec::new();
         for (mode, split) in [(Mode::Train, &data.train), (Mode::Evaluate, &data.test)] {
@@ -87,7 +92,8 @@ impl<'d> Session<'d> {
         self.trainer.network().train.lr_at(self.position.epoch)
     }
 
-    /// The output layer's mean loss in this epoch so far, as last seen.
+    /// The output layer's mean loss in this epoch so far, as last seen; in a greedy phase that does not reach it, that of
+    /// the module's classifier.
     pub fn running_loss(&self) -> Option<f64> {
         self.running
     }
@@ -99,6 +105,7 @@ impl<'d> Session<'d> {
     pub async fn step(&mut self) -> Result<Option<usize>, TrainError> {
         let (data, position) = (self.data, self.position);
         let Some(range) = batches(&data.train, self.batch_size()).nth(position.step) else { return Ok(None) };
+        self.enter_phase(position.epoch);
         let indices = self.order[range].to_vec();
         self.fill(&data.train, &indices, true);
         let lr = self.lr();
@@ -108,8 +115,9 @@ impl<'d> Session<'d> {
         if self.position.step.is_multiple_of(GLANCE_EVERY)
             && let Some(totals) = self.trainer.glance()?
         {
-            let output = totals[self.trainer.network().output()];
-            self.running = (output.samples > 0.0).then(|| output.pred / output.samples);
+            let network = self.trainer.network();
+            let last = totals[network.last_classifier()];
+            self.running = (last.samples > 0.0).then(|| last.pred / last.samples);
             self.refuse_nan(&totals)?;
         }
         Ok(Some(indices.len()))
@@ -169,6 +177,17 @@ impl<'d> Session<'d> {
         let times = self.trainer.profile(samples, &self.labels, lr).await?;
         self.position.step += 1;
         Ok(times)
+    }
+
+    /// With a greedy schedule, sees to it that the trainer is in the phase of `epoch`.
+    fn enter_phase(&mut self, epoch: usize) {
+        let network = self.trainer.network();
+        let phase = network.train.phase_at(epoch, network.model.modules.len());
+        let Schedule::Greedy { phase_epochs } = network.train.schedule else { return };
+        if let Some(phase) = phase.filter(|phase| network.phase != Some(*phase)) {
+            let first = phase * phase_epochs * self.steps_per_epoch();
+            self.trainer.enter_phase(phase, first as u64);
+        }
     }
 
     fn refuse_nan(&self, totals: &[super::metrics::Totals]) -> Result<(), TrainError> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::gpu::{BufferSpan, Gpu, GpuError, Program, Readback, Slice, StageTime, TensorId, UploadRing};
+use crate::gpu::{BufferSpan, Gpu, GpuError, Mirror, Program, Readback, Slice, StageTime, TensorId, UploadRing};
 use crate::kernels::StepParams;
 use crate::nn::{ParamDecl, Role as ParamRole};
 
@@ -12,13 +12,17 @@ use super::error::TrainError;
 use super::metrics::Totals;
 use super::network::Network;
 use super::plan::{Mode, Plan};
-use super::tensors::{Pool, Role, TensorInfo};
+use super::tensors::Pool;
 
 /// Steps that the host may be ahead of the GPU.
 const STEPS_AHEAD: usize = 3;
 
 /// What the names of the optimiser's tensors begin with in a checkpoint.
 const OPTIMIZER: &str = "optimizer.";
+
+/// Every persistent tensor may be written by the host, and read back or mirrored.
+const PERSISTENT: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);
 
 /// A batch's pictures, as the network's [`Source`](super::Source) wants them.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +56,7 @@ pub struct NamedTensor {
 pub struct Allocated {
     /// Parameters, gradients, moments, statistics, inputs and outputs.
     pub persistent: u64,
-    /// Buffers that activations share.
+    /// Buffers that activations share, and textures that mirror tensors.
     pub activations: u64,
 }
 
@@ -64,11 +68,13 @@ pub struct Trainer {
     persistent: Vec<wgpu::Buffer>,
     pool: Pool,
     shared: Vec<wgpu::Buffer>,
+    mirrors: Vec<Mirror>,
     programs: HashMap<(Mode, u32), Program>,
     ring: UploadRing,
     watch: Readback,
     arenas: Option<Readback>,
     steps: u64,
+    phase_start: u64,
 }
 
 impl Trainer {
@@ -82,7 +88,7 @@ impl Trainer {
             .tensors
             .infos()
             .iter()
-            .map(|info| gpu.buffer(&info.name, info.bytes, usage(info)))
+            .map(|info| gpu.buffer(&info.name, info.bytes, PERSISTENT))
             .collect::<Result<Vec<_>, _>>()?;
         let inputs = network.inputs;
         let slot = upload_offsets(&network).end + inputs.samples.bytes;
@@ -94,11 +100,13 @@ impl Trainer {
             persistent,
             pool: Pool::default(),
             shared: Vec::new(),
+            mirrors: Vec::new(),
             programs: HashMap::new(),
             ring,
             watch,
             arenas: None,
             steps: 0,
+            phase_start: 0,
         };
         for &(mode, batch) in plans {
             trainer.prepare(mode, batch)?;
@@ -126,10 +134,19 @@ impl Trainer {
         self.steps = steps;
     }
 
+    /// With a greedy schedule: from now on module `phase` is trained, whose first step was the global step `first`,
+    /// counted from 0; the optimiser counts its updates from there. Plans are made anew, so the next step allocates.
+    pub fn enter_phase(&mut self, phase: usize, first: u64) {
+        self.network.phase = Some(phase);
+        self.phase_start = first;
+        self.programs.clear();
+    }
+
     /// What it has allocated on the device, read off the buffers themselves.
     pub fn allocated(&self) -> Allocated {
         let sum = |buffers: &[wgpu::Buffer]| buffers.iter().map(wgpu::Buffer::size).sum();
-        Allocated { persistent: sum(&self.persistent), activations: sum(&self.shared) }
+        let mirrors: u64 = self.mirrors.iter().map(Mirror::bytes).sum();
+        Allocated { persistent: sum(&self.persistent), activations: sum(&self.shared) + mirrors }
     }
 
     fn prepare(&mut self, mode: Mode, batch: u32) -> Result<(), TrainError> {
@@ -137,16 +154,19 @@ impl Trainer {
             return Ok(());
         }
         let plan = Plan::new(&self.network, mode, batch, &mut self.pool);
-        let usage = wgpu::BufferUsages::STORAGE;
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
         for &bytes in &self.pool.bytes[self.shared.len()..] {
             self.shared.push(self.gpu.buffer("activations", bytes, usage)?);
+        }
+        for &bytes in &self.pool.mirrored[self.mirrors.len()..] {
+            self.mirrors.push(Mirror::new(&self.gpu, bytes)?);
         }
         let place = |id: TensorId| {
             let persistent = self.persistent.get(id.0 as usize);
             let buffer = persistent.unwrap_or_else(|| &self.shared[plan.assignment[&id]]);
             BufferSpan { buffer: buffer.clone(), offset: 0 }
         };
-        let program = Program::new(&self.gpu, plan.stages, place)?;
+        let program = Program::new(&self.gpu, plan.stages, place, &self.mirrors)?;
         self.programs.insert((mode, batch), program);
         Ok(())
     }
@@ -224,7 +244,8 @@ impl Trainer {
     ) -> Result<crate::gpu::UploadSlot, TrainError> {
         let slot = self.ring.acquire(&self.gpu).await?;
         let (inputs, offsets) = (self.network.inputs, upload_offsets(&self.network));
-        let step = StepParams::new(lr, self.steps + 1, self.steps as u32, self.network.train.seed);
+        let updates = self.steps.saturating_sub(self.phase_start) + 1;
+        let step = StepParams::new(lr, updates, self.steps as u32, self.network.train.seed);
         let mut parts: Vec<(Slice, u64, &[u8])> = vec![
             (inputs.step, 0, bytemuck::bytes_of(&step)),
             (inputs.labels, offsets.labels, bytemuck::cast_slice(labels)),
@@ -292,7 +313,7 @@ impl Trainer {
     }
 
     /// Logits of classifier `owner` (a block, or the output layer behind them) for the last batch of `batch`
-    /// samples: `[batch][classes]`.
+    /// samples: `[batch][classes]`; none of a block whose classifier tells codes, not classes.
     ///
     /// # Errors
     /// What the device reports.
@@ -396,18 +417,11 @@ impl Trainer {
 fn tensors_of(network: &Network, arena: &Arena) -> Vec<(String, Slice, ParamRole)> {
     let weights = (String::new(), arena.weights, ParamRole::Train);
     let statistics = (String::new(), arena.statistics, ParamRole::Stat);
+    let constants = arena.constants.map(|slice| (String::new(), slice, ParamRole::Fixed));
     let names = network.train.kind().state().iter();
     let moments =
         names.zip(&arena.moments).map(|(name, &slice)| (format!("{OPTIMIZER}{name}."), slice, ParamRole::Train));
-    [weights, statistics].into_iter().chain(moments).collect()
-}
-
-fn usage(info: &TensorInfo) -> wgpu::BufferUsages {
-    let base = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-    match info.role {
-        Role::Input | Role::Activation => base,
-        _ => base | wgpu::BufferUsages::COPY_SRC,
-    }
+    [weights, statistics].into_iter().chain(constants).chain(moments).collect()
 }
 
 /// Where each part of a batch lies in an upload slot; the samples come last, at `end`.

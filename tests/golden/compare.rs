@@ -42,6 +42,7 @@ impl Findings {
     }
 
     /// Compares a tensor relative to its largest value.
+    #[allow(clippy::too_many_arguments, reason = "a row of the table of tolerances and the two tensors")]
     pub fn relative(
         &mut self,
         case: &Case,
