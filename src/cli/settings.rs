@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::checkpoint::State;
-use crate::data::DatasetSpec;
+use crate::data::{ClassNames, DatasetSpec, Fit, ImageSize};
 use crate::gpu::Wanted;
 use crate::nn::{Architecture, InputShape, Model, ModelConfig};
 use crate::train::{Order, Schedule, TrainConfig};
@@ -47,7 +47,8 @@ impl Settings {
     /// # Errors
     /// A usage error that names the flag and what would be right.
     pub fn resolve(flags: &TrainFlags) -> Result<Self, CliError> {
-        let spec = crate::data::spec(flags.dataset.as_deref().unwrap_or(DEFAULT_DATASET))?;
+        let dataset = flags.dataset.as_deref().unwrap_or(DEFAULT_DATASET);
+        let spec = crate::data::spec_in(dataset, flags.data.as_deref(), flags.image_size)?;
         let input =
             InputShape { height: spec.height as usize, width: spec.width as usize, channels: spec.channels as usize };
         let architecture = flags.model.unwrap_or(Architecture::Vgg8b);
@@ -151,6 +152,7 @@ impl Settings {
         TrainFlags {
             dataset: Some(self.spec.name.to_owned()),
             data: self.data.clone(),
+            image_size: (self.spec.fit != Fit::Exact).then(|| self.spec.size()),
             limit_train: self.limit_train,
             limit_test: self.limit_test,
             classes_per_batch: Some(train.classes_per_batch),
@@ -210,6 +212,7 @@ impl Settings {
                 "--{flag} would make another network than the checkpoint's; leave it out, or start a new run"
             )));
         }
+        settings.same_classes(&stored)?;
         if settings.train.schedule != stored.train.schedule {
             return Err(CliError::usage(
                 "--schedule and the --epochs of a greedy one cannot change in the middle of a run; leave them out"
@@ -231,6 +234,31 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Names of classes that were found in a folder: a checkpoint remembers them.
+    pub fn found_classes(&self) -> Vec<String> {
+        match &self.spec.class_names {
+            ClassNames::Known(_) => Vec::new(),
+            ClassNames::Found(names) => names.to_vec(),
+        }
+    }
+
+    /// Refuses a folder whose classes are not those that the checkpoint's network has learned.
+    ///
+    /// # Errors
+    /// A usage error that names the first class that is another.
+    pub fn same_classes(&self, stored: &Self) -> Result<(), CliError> {
+        let (found, learned) = (self.found_classes(), stored.found_classes());
+        if found.is_empty() || learned.is_empty() {
+            return Ok(());
+        }
+        match found.iter().zip(&learned).find(|(found, learned)| found != learned) {
+            Some((found, learned)) => Err(CliError::usage(format!(
+                "--data has a class {found} where the checkpoint's network has {learned}; the same classes are needed"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The settings that a checkpoint holds; where its data is and on which adapter to run is not among them.
     ///
     /// # Errors
@@ -239,7 +267,7 @@ impl Settings {
         Ok(Self {
             model: state.model.clone(),
             train: state.train.clone(),
-            spec: crate::data::spec(&state.dataset)?,
+            spec: recall(state)?,
             data: None,
             epochs: match state.train.schedule {
                 Schedule::Simultaneous => DEFAULT_EPOCHS,
@@ -250,6 +278,13 @@ impl Settings {
             adapter: Wanted::Best,
         })
     }
+}
+
+/// The data set as it was when the checkpoint was written.
+fn recall(state: &State) -> Result<DatasetSpec, CliError> {
+    let input = state.model.input;
+    let size = ImageSize { height: input.height as u32, width: input.width as u32 };
+    Ok(crate::data::recall(&state.dataset, size, state.model.num_classes as u32, &state.class_names)?)
 }
 
 /// The adapter that `--adapter` names.

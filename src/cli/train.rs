@@ -283,6 +283,7 @@ impl Run<'_> {
             model: settings.model.clone(),
             train: settings.train.clone(),
             dataset: settings.spec.name.to_owned(),
+            class_names: settings.found_classes(),
             limit_train: settings.limit_train,
             limit_test: settings.limit_test,
             position,

@@ -202,7 +202,9 @@ pub enum DataError {
         width: u32,
     },
     /// A size was asked for of pictures that have one.
-    #[error("--image-size: pictures of {name} are {size} as they are; only those of imagenet and image-folder are resized")]
+    #[error(
+        "--image-size: pictures of {name} are {size} as they are; only those of imagenet and image-folder are resized"
+    )]
     FixedSize {
         /// The data set.
         name: &'static str,

@@ -9,7 +9,7 @@ use image::imageops::{self, FilterType};
 use super::dataset::Fit;
 use super::size::ImageSize;
 use super::walk::Draw;
-use crate::rng::{Purpose, bits, below, uniform01};
+use crate::rng::{Purpose, below, bits, uniform01};
 
 /// The part of its picture that ImageNet's evaluation shows: 224 of 256 pixels.
 const SHOWN: [u64; 2] = [7, 8];
@@ -41,7 +41,8 @@ impl Part {
         let [height, width] = [whole.height, whole.width].map(u64::from);
         let [rows, columns] = [size.height, size.width].map(u64::from);
         let wider = width * rows >= height * columns;
-        let largest = if wider { [height, rounded(height * columns, rows)] } else { [rounded(width * rows, columns), width] };
+        let largest =
+            if wider { [height, rounded(height * columns, rows)] } else { [rounded(width * rows, columns), width] };
         let [height, width] = largest.map(|side| match fit {
             Fit::ResizedCrop => rounded(side * SHOWN[0], SHOWN[1]).max(1) as u32,
             Fit::Cover | Fit::Exact => side.max(1) as u32,

@@ -48,7 +48,10 @@ impl Layout {
         let test = test.ok_or_else(|| problem("beside train there is neither val nor test".into()))?;
         let classes = subfolders(&train)?;
         if classes.len() < 2 {
-            return Err(problem(format!("train has {} subfolders, one a class, and needs two at least", classes.len())));
+            return Err(problem(format!(
+                "train has {} subfolders, one a class, and needs two at least",
+                classes.len()
+            )));
         }
         Ok(Self { train, test, classes: classes.into() })
     }

@@ -122,7 +122,9 @@ fn what_is_missing_is_said() {
     let error = layout.pictures(&spec).unwrap_err().to_string();
     assert!(error.starts_with(&format!("{}: is a class that ", emu.display())), "{error}");
     fs::create_dir(dir.path().join("train/dog")).unwrap();
-    let error = super::Layout::find("image-folder", &[dir.path().to_path_buf()]).unwrap().pictures(&DatasetSpec { num_classes: 3, ..spec });
+    let error = super::Layout::find("image-folder", &[dir.path().to_path_buf()])
+        .unwrap()
+        .pictures(&DatasetSpec { num_classes: 3, ..spec });
     assert!(error.unwrap_err().to_string().ends_with("dog: holds no pictures; at least one is needed"));
 }
 

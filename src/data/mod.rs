@@ -10,11 +10,11 @@ pub mod cifar;
 pub mod dataset;
 pub mod error;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod files;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod fit;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod folder;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod files;
 pub mod idx;
 pub mod imagenet;
 pub mod mat;
@@ -29,9 +29,9 @@ pub mod size;
 pub mod stl10;
 pub mod stream;
 pub mod svhn;
-pub mod walk;
 #[cfg(test)]
 mod testing;
+pub mod walk;
 
 pub use augment::{AugmentParams, Cutout, Hole, augment_params};
 pub use batch::{Batches, class_order, epoch_order, gather};

@@ -60,12 +60,8 @@ impl Prefetch {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let ahead = (AHEAD / bytes.max(1)).max(2 * cores);
         let queue = Queue { next: from, end, ahead, waiting: VecDeque::new() };
-        let shared = Shared {
-            make: Box::new(make),
-            queue: Mutex::new(queue),
-            ready: Condvar::new(),
-            room: Condvar::new(),
-        };
+        let shared =
+            Shared { make: Box::new(make), queue: Mutex::new(queue), ready: Condvar::new(), room: Condvar::new() };
         let shared = Arc::new(shared);
         let work = |_| {
             let shared = shared.clone();

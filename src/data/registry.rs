@@ -269,7 +269,11 @@ mod tests {
                 let dir = tempfile::tempdir().unwrap();
                 write(&dir.path().join(place), gzipped);
                 let data = load(name, Some(dir.path())).unwrap();
-                assert_eq!((data.train.labels(), data.test.labels()), (&[1, 2, 3][..], &[4, 5][..]), "{place} {gzipped}");
+                assert_eq!(
+                    (data.train.labels(), data.test.labels()),
+                    (&[1, 2, 3][..], &[4, 5][..]),
+                    "{place} {gzipped}"
+                );
             }
         }
     }

@@ -14,7 +14,9 @@ use super::stream::Stream;
 pub const STL10: DatasetSpec = DatasetSpec {
     name: "stl10",
     num_classes: 10,
-    class_names: ClassNames::Known(&["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]),
+    class_names: ClassNames::Known(&[
+        "airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck",
+    ]),
     height: 96,
     width: 96,
     channels: 3,

@@ -6,7 +6,7 @@
 //! The published program (anokland/local-loss, `train.py`) trains on the 73,257 pictures of `train_32x32.mat` and the
 //! 531,131 easier ones of `extra_32x32.mat`, without crop or flip. Here the extra pictures are used where their file is.
 
-use super::dataset::{ClassNames, Dataset, DatasetSpec, Fit, Split};
+use super::dataset::{Dataset, DatasetSpec, Fit, Split};
 use super::error::DataError;
 use super::mat::{self, Array};
 use super::mnist::MNIST;

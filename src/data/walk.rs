@@ -76,7 +76,9 @@ impl Walk<'_> {
             #[cfg(not(target_arch = "wasm32"))]
             Feed::Files(pictures) => {
                 let len = pixels.len() / labels.len().max(1);
-                for ((&sample, picture), label) in samples.iter().zip(pixels.chunks_exact_mut(len.max(1))).zip(&mut *labels) {
+                for ((&sample, picture), label) in
+                    samples.iter().zip(pixels.chunks_exact_mut(len.max(1))).zip(&mut *labels)
+                {
                     picture.copy_from_slice(&pictures.next()?);
                     *label = self.labels[sample as usize];
                 }
