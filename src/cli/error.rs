@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
+use crate::data::fetch::FetchError;
 use crate::gpu::GpuError;
 use crate::nn::ModelError;
 use crate::train::TrainError;
@@ -53,6 +54,17 @@ impl CliError {
 impl From<DataError> for CliError {
     fn from(error: DataError) -> Self {
         Self::Usage(error.to_string())
+    }
+}
+
+impl From<FetchError> for CliError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Data(_) | FetchError::NotPublished { .. } | FetchError::Unwritable { .. } => {
+                Self::Usage(error.to_string())
+            }
+            _ => Self::Failed(error.to_string()),
+        }
     }
 }
 

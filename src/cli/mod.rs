@@ -6,6 +6,7 @@
 //! - `error`: what ends a command early, and with which exit code
 
 mod bench;
+mod data;
 mod devices;
 mod engine;
 mod error;
@@ -61,6 +62,9 @@ enum Command {
     Devices(devices::DevicesArgs),
     /// List the built-in recipes
     Recipes(recipes::RecipesArgs),
+    /// List, fetch, verify or preview data sets
+    #[command(subcommand)]
+    Data(data::DataCommand),
 }
 
 /// Parses the command line, runs the command, reports what went wrong in one line.
@@ -92,6 +96,7 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Recipes(args) => recipes::run(&args),
+        Command::Data(command) => data::run(&command),
     }
 }
 

@@ -66,7 +66,17 @@ impl Layout {
             None if base.height > 0 => base.size(),
             None => self.first_size()?,
         };
-        Ok(sized(base, size, ClassNames::Found(self.classes.clone()), self.classes.len() as u32))
+        Ok(sized(base, size, ClassNames::Found(self.classes.clone()), self.classes()))
+    }
+
+    /// The folder of training pictures.
+    pub fn train(&self) -> &Path {
+        &self.train
+    }
+
+    /// How many classes there are.
+    pub fn classes(&self) -> u32 {
+        self.classes.len() as u32
     }
 
     fn first_size(&self) -> Result<ImageSize, DataError> {

@@ -4,11 +4,17 @@
 //! the few functions that open files are left out of WebAssembly. Pictures stay `u8` until they are on the GPU:
 //! the host picks the samples of a batch ([`batch`]) and draws what happens to each ([`augment`]), a kernel does it.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod archive;
 pub mod augment;
 pub mod batch;
 pub mod cifar;
 pub mod dataset;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod download;
 pub mod error;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod fetch;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
 #[cfg(not(target_arch = "wasm32"))]
@@ -17,6 +23,8 @@ pub mod fit;
 pub mod folder;
 pub mod idx;
 pub mod imagenet;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod inventory;
 pub mod mat;
 pub mod mnist;
 #[cfg(not(target_arch = "wasm32"))]
@@ -26,12 +34,16 @@ pub mod planes;
 pub mod prefetch;
 pub mod registry;
 pub mod size;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod sources;
 pub mod stl10;
 pub mod stream;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod sums;
 pub mod svhn;
+pub mod walk;
 #[cfg(test)]
 mod testing;
-pub mod walk;
 
 pub use augment::{AugmentParams, Cutout, Hole, augment_params};
 pub use batch::{Batches, class_order, epoch_order, gather};

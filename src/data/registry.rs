@@ -56,7 +56,7 @@ static KNOWN: [Known; 10] = [
     Known { spec: svhn::SVHN, names: &["SVHN"], inner: &[], format: Format::Svhn },
     Known { spec: stl10::STL10, names: &["STL10", "stl-10"], inner: &["stl10_binary"], format: Format::Stl10 },
     Known { spec: IMAGENET, names: &["ImageNet"], inner: &[], format: Format::Folder },
-    Known { spec: IMAGE_FOLDER, names: &["ImageFolder"], inner: &[], format: Format::Folder },
+    Known { spec: IMAGE_FOLDER, names: &["ImageFolder", "folder"], inner: &[], format: Format::Folder },
 ];
 
 /// The names that `--dataset` takes.
@@ -69,6 +69,57 @@ fn find(name: &str) -> Result<&'static Known, DataError> {
         std::iter::once(&known.spec.name).chain(known.names).any(|other| other.eq_ignore_ascii_case(name))
     };
     KNOWN.iter().find(goes_by).ok_or_else(|| DataError::UnknownDataset { name: name.into() })
+}
+
+/// Where a data set comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The program itself.
+    Embedded,
+    /// Its official files ([`files`]).
+    Files,
+    /// Folders of pictures.
+    Pictures,
+}
+
+/// A file of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataFile {
+    /// Its official name, without `.gz`.
+    pub name: &'static str,
+    /// Whether the data set can be used without it.
+    pub optional: bool,
+}
+
+/// Where data set `name` comes from.
+///
+/// # Errors
+/// An unknown name.
+pub fn kind(name: &str) -> Result<Kind, DataError> {
+    Ok(match find(name)?.format {
+        Format::Embedded => Kind::Embedded,
+        Format::Folder => Kind::Pictures,
+        _ => Kind::Files,
+    })
+}
+
+/// The files that data set `name` is read from; none of one that is embedded or a folder of pictures.
+///
+/// # Errors
+/// An unknown name.
+pub fn files(name: &str) -> Result<Vec<DataFile>, DataError> {
+    let needed: Vec<&'static str> = match find(name)?.format {
+        Format::Embedded | Format::Folder => Vec::new(),
+        Format::Idx => mnist::FILES.to_vec(),
+        Format::Cifar { train, test } => [train, test].concat(),
+        Format::Svhn => vec![svhn::TRAIN, svhn::TEST],
+        Format::Stl10 => stl10::FILES.to_vec(),
+    };
+    let mut files: Vec<DataFile> = needed.into_iter().map(|name| DataFile { name, optional: false }).collect();
+    if find(name)?.format == Format::Svhn {
+        files.push(DataFile { name: svhn::EXTRA, optional: true });
+    }
+    Ok(files)
 }
 
 /// What is known of data set `name` without its files. The published program's names (`MNIST`, `KuzushijiMNIST`) do as
@@ -149,24 +200,27 @@ fn look(_: &Known, dir: &Path, _: Option<ImageSize>) -> Result<DatasetSpec, Data
     Err(DataError::NotAFolder { path: dir.display().to_string() })
 }
 
+/// The places of the files of data set `name` in `dir`.
 #[cfg(not(target_arch = "wasm32"))]
-fn places(known: &Known, dir: &Path) -> Result<super::files::Places, DataError> {
+pub(super) fn places(name: &str, dir: &Path) -> Result<super::files::Places, DataError> {
+    let known = find(name)?;
     super::files::Places::new(dir, known.spec.name, known.names, known.inner)
 }
 
+/// The folders of data set `name`, a folder of pictures, in `dir`.
 #[cfg(not(target_arch = "wasm32"))]
-fn layout(known: &Known, dir: &Path) -> Result<super::folder::Layout, DataError> {
-    super::folder::Layout::find(known.spec.name, places(known, dir)?.folders())
+pub(super) fn layout(name: &str, dir: &Path) -> Result<super::folder::Layout, DataError> {
+    super::folder::Layout::find(find(name)?.spec.name, places(name, dir)?.folders())
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 fn look(known: &Known, dir: &Path, size: Option<ImageSize>) -> Result<DatasetSpec, DataError> {
-    layout(known, dir)?.describe(&known.spec, size)
+    layout(known.spec.name, dir)?.describe(&known.spec, size)
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 fn from_folder(known: &Known, spec: &DatasetSpec, dir: &Path) -> Result<Dataset, DataError> {
-    let places = places(known, dir)?;
+    let places = places(known.spec.name, dir)?;
     match known.format {
         Format::Embedded => mnist::embedded(),
         Format::Idx => {
@@ -186,7 +240,7 @@ fn from_folder(known: &Known, spec: &DatasetSpec, dir: &Path) -> Result<Dataset,
             stl10::parse([a?, b?, c?, d?])
         }
         Format::Folder => {
-            let [train, test] = layout(known, dir)?.pictures(spec)?.map(super::Pictures::Files);
+            let [train, test] = layout(known.spec.name, dir)?.pictures(spec)?.map(super::Pictures::Files);
             Ok(Dataset { spec: spec.clone(), train, test })
         }
     }
