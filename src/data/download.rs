@@ -116,7 +116,8 @@ impl Download<'_> {
         }
         let resumed = done > 0;
         let mut options = OpenOptions::new();
-        let mut file = options.create(true).write(true).append(resumed).truncate(!resumed).open(path).map_err(unwritable)?;
+        let mut file =
+            options.create(true).write(true).append(resumed).truncate(!resumed).open(path).map_err(unwritable)?;
         let total = content_length(&response).map(|rest| done + rest);
         let mut body = response.into_body().into_reader();
         let mut chunk = vec![0; CHUNK];
@@ -132,7 +133,9 @@ impl Download<'_> {
             done += count as u64;
         }
         match total {
-            Some(total) if done < total => Ok(Attempt::Cut(format!("the connection ended after {done} of {total} bytes"))),
+            Some(total) if done < total => {
+                Ok(Attempt::Cut(format!("the connection ended after {done} of {total} bytes")))
+            }
             _ => {
                 file.sync_all().map_err(unwritable)?;
                 Ok(Attempt::Whole { sum: sum.hex(), resumed })

@@ -21,7 +21,7 @@ pub enum DataError {
     },
     /// The data set is not embedded, and no folder was given.
     #[error(
-        "data set {name} is read from files: give their folder with --data DIR; \
+        "data set {name} is read from files: give their folder with --data DIR, `predsim data fetch {name}` gets them; \
          --dataset mnist-mini and --recipe quickstart need no files"
     )]
     NeedsFolder {

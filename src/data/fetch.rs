@@ -13,7 +13,7 @@ use super::error::DataError;
 use super::inventory::{Check, check};
 use super::registry::places;
 use super::sources::{Form, Remote, Source, source};
-use super::{sums, spec};
+use super::{spec, sums};
 
 /// Why a data set could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,9 @@ pub enum FetchError {
         status: u16,
     },
     /// All bytes came, but other ones than the published.
-    #[error("{url}: what came has the md5 sum {found}, the published file {expected}; it was thrown away, try again later")]
+    #[error(
+        "{url}: what came has the md5 sum {found}, the published file {expected}; it was thrown away, try again later"
+    )]
     WrongSum {
         /// The address.
         url: String,
@@ -106,12 +108,7 @@ pub enum Event<'a> {
 ///
 /// # Errors
 /// See [`FetchError`].
-pub fn fetch(
-    name: &str,
-    dir: &Path,
-    mirror: Option<&str>,
-    watch: &mut dyn FnMut(Event<'_>),
-) -> Result<(), FetchError> {
+pub fn fetch(name: &str, dir: &Path, mirror: Option<&str>, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), FetchError> {
     let name = spec(name)?.name;
     let Some(source) = source(name) else { return Err(FetchError::NotPublished { name, why: why_not(name) }) };
     fetch_from(name, source, mirror.unwrap_or(source.base), dir, watch)
@@ -153,7 +150,8 @@ pub fn fetch_from(
         if let Form::Archive(members) = remote.form {
             watch(Event::Unpacks(remote.file));
             let unpacked = archive::unpack(&to, members, &folder)?;
-            sums::record(&folder, &unpacked).map_err(|reason| FetchError::unwritable(&folder.join(sums::LIST), reason))?;
+            sums::record(&folder, &unpacked)
+                .map_err(|reason| FetchError::unwritable(&folder.join(sums::LIST), reason))?;
             fs::remove_file(&to).map_err(|reason| FetchError::unwritable(&to, reason))?;
         }
         watch(Event::Done(remote.file));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::DataError;
-use super::registry::{DataFile, Kind, files, kind, layout, places};
+use super::registry::{DataFile, Kind, files, kind, layout, places, spec};
 use super::sources::{Source, source};
 use super::stream::Stream;
 use super::sums;
@@ -33,8 +33,8 @@ pub fn check(source: Option<&Source>, path: &Path) -> Result<Check, DataError> {
     if known.is_empty() && content.is_none() {
         return Ok(Check::Unknown);
     }
-    let sum = sums::of_file(path)
-        .map_err(|reason| DataError::Unreadable { path: path.display().to_string(), reason })?;
+    let sum =
+        sums::of_file(path).map_err(|reason| DataError::Unreadable { path: path.display().to_string(), reason })?;
     // A damaged gzip stream has no content to compare: it is not the published file either.
     let content_is = |md5| sums::of(Stream::open(path)?).map(|sum| sum == md5).or(Ok::<_, DataError>(false));
     let right = known.contains(&sum) || content.map(content_is).transpose()?.unwrap_or(false);
@@ -73,7 +73,10 @@ pub fn look(name: &str, dir: &Path) -> Result<State, DataError> {
     }
     let places = places(name, dir)?;
     if kind == Kind::Pictures {
+        let known = spec(name)?.num_classes;
         return match layout(name, dir) {
+            // A folder of other classes than ImageNet's is an image folder, and listed as that.
+            Ok(layout) if known > 0 && layout.classes() != known => Ok(State::Absent),
             Ok(layout) => Ok(State::Pictures { train: layout.train().to_owned(), classes: layout.classes() }),
             Err(DataError::NoPictures { .. }) => Ok(State::Absent),
             Err(error) => Err(error),

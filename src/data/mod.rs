@@ -41,9 +41,9 @@ pub mod stream;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod sums;
 pub mod svhn;
-pub mod walk;
 #[cfg(test)]
 mod testing;
+pub mod walk;
 
 pub use augment::{AugmentParams, Cutout, Hole, augment_params};
 pub use batch::{Batches, class_order, epoch_order, gather};

@@ -309,7 +309,7 @@ mod tests {
     fn a_data_set_of_files_asks_for_its_folder() {
         assert_eq!(
             message("CIFAR10", None),
-            "data set cifar10 is read from files: give their folder with --data DIR; \
+            "data set cifar10 is read from files: give their folder with --data DIR, `predsim data fetch cifar10` gets them; \
              --dataset mnist-mini and --recipe quickstart need no files"
         );
     }

@@ -104,12 +104,7 @@ fn caption(data: &Dataset, sample: u32) -> String {
 }
 
 /// The pictures of `samples` with what training draws for them, or without anything.
-fn batch(
-    data: &Dataset,
-    samples: &Arc<[u32]>,
-    draw: Option<Draw>,
-    cutout: Option<Cutout>,
-) -> Result<Batch, CliError> {
+fn batch(data: &Dataset, samples: &Arc<[u32]>, draw: Option<Draw>, cutout: Option<Cutout>) -> Result<Batch, CliError> {
     let mut batch = Batch { pixels: vec![0; samples.len() * data.train.image_len()], ..Batch::default() };
     let mut labels = vec![0; samples.len()];
     data.train.walk(samples.clone(), 0, draw).fill(&mut batch.pixels, &mut labels)?;
