@@ -78,7 +78,7 @@ impl Prefetch {
     ///
     /// # Panics
     /// If all of them have been given.
-    pub fn next(&mut self) -> Result<Vec<u8>, DataError> {
+    pub fn take(&mut self) -> Result<Vec<u8>, DataError> {
         let mut queue = self.shared.lock();
         loop {
             match queue.waiting.front() {
@@ -113,9 +113,9 @@ impl Shared {
     }
 
     fn work(&self) {
-        while let Some(place) = self.take() {
+        while let Some(place) = self.claim() {
             let made = catch_unwind(AssertUnwindSafe(|| (self.make)(place)));
-            let made = made.unwrap_or_else(|_| Err(DataError::Decoder { place }));
+            let made = made.unwrap_or(Err(DataError::Decoder { place }));
             let mut queue = self.lock();
             // The last of `waiting` belongs to the place before `next`.
             let behind = queue.next - place;
@@ -128,7 +128,7 @@ impl Shared {
     }
 
     /// The next place to work on, once there is room for it; `None` if there is none.
-    fn take(&self) -> Option<usize> {
+    fn claim(&self) -> Option<usize> {
         let mut queue = self.lock();
         loop {
             if queue.next >= queue.end {
@@ -157,7 +157,7 @@ mod tests {
         };
         let mut pictures = Prefetch::new(5, 200, 3, made);
         for place in 5..200 {
-            assert_eq!(pictures.next().unwrap(), [place as u8; 3]);
+            assert_eq!(pictures.take().unwrap(), [place as u8; 3]);
         }
     }
 
@@ -169,7 +169,7 @@ mod tests {
             _ => Ok(vec![place as u8]),
         };
         let mut pictures = Prefetch::new(0, 8, 1, made);
-        let all: Vec<_> = (0..8).map(|_| pictures.next()).collect();
+        let all: Vec<_> = (0..8).map(|_| pictures.take()).collect();
         for (place, picture) in all.iter().enumerate() {
             assert_eq!(picture.is_err(), place == 3 || place == 5, "{place}");
         }
@@ -186,7 +186,7 @@ mod tests {
         };
         let mut pictures = Prefetch::new(0, 100_000, bytes, made);
         for _ in 0..10 {
-            pictures.next().unwrap();
+            pictures.take().unwrap();
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         drop(pictures);

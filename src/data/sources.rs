@@ -192,7 +192,8 @@ mod tests {
                 .chain(source.members().map(|member| member.file))
                 .collect();
             let mut read: Vec<&str> = files(name).unwrap().iter().map(|file| file.name).collect();
-            (published.sort_unstable(), read.sort_unstable());
+            published.sort_unstable();
+            read.sort_unstable();
             assert_eq!(published, read, "{name}");
             for remote in source.files {
                 assert!(remote.md5.len() == 32 && !source.base.ends_with('/'), "{}", remote.file);

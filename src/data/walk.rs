@@ -79,7 +79,7 @@ impl Walk<'_> {
                 for ((&sample, picture), label) in
                     samples.iter().zip(pixels.chunks_exact_mut(len.max(1))).zip(&mut *labels)
                 {
-                    picture.copy_from_slice(&pictures.next()?);
+                    picture.copy_from_slice(&pictures.take()?);
                     *label = self.labels[sample as usize];
                 }
             }

@@ -32,10 +32,10 @@ fn birds(root: &Path) {
     }
 }
 
-/// `predsim train` on the birds, resized to 12 x 12.
+/// `predsim train` on the birds, resized to 16 x 16.
 fn train(data: &Path, out: &Path, more: &[&str]) -> assert_cmd::Command {
-    let flags = ["--model", "vgg4", "--feat-mult", "0.0625", "--num-hidden", "16", "--batch-size", "16"];
-    let mut command = predsim(&["train", "--dataset", "image-folder", "--image-size", "12", "--lr", "0.005"]);
+    let flags = ["--model", "mlp", "--num-hidden", "16", "--batch-size", "16"];
+    let mut command = predsim(&["train", "--dataset", "image-folder", "--image-size", "16", "--lr", "0.005"]);
     command.args(flags).arg("--data").arg(data).arg("--out").arg(out).args(more);
     command
 }
@@ -67,7 +67,7 @@ fn a_folder_trains_and_resumes_to_the_same_bits() {
     }
     let (text, code) = failure(predsim(&["eval", "--data"]).arg(&other).arg(&whole));
     assert!(code == 2 && text.contains("a class auk where the checkpoint's network has emu"), "{text}");
-    let (text, code) = failure(predsim(&["train", "--image-size", "16", "--epochs", "5", "--resume"]).arg(&whole));
+    let (text, code) = failure(predsim(&["train", "--image-size", "20", "--epochs", "5", "--resume"]).arg(&whole));
     assert!(code == 2 && text.contains("--image-size would make another network"), "{text}");
 }
 
@@ -75,8 +75,10 @@ fn a_folder_trains_and_resumes_to_the_same_bits() {
 fn the_other_name_and_a_folder_inside_will_do() {
     let dir = folder();
     birds(&dir.path().join("folder"));
-    let text =
-        stdout(predsim(&["train", "--dataset", "folder", "--model", "vgg4", "--dry-run", "--data"]).arg(dir.path()));
+    let text = stdout(
+        predsim(&["train", "--dataset", "folder", "--image-size=16", "--model", "vgg4", "--dry-run", "--data"])
+            .arg(dir.path()),
+    );
     assert!(text.contains("dataset = \"image-folder\""), "{text}");
 }
 

@@ -13,11 +13,14 @@ pub struct Manner {
     pub cuts: Vec<usize>,
 }
 
+/// A path, and the first byte that is wanted of it.
+type Asked = (String, Option<usize>);
+
 /// A server that runs until the process ends.
 pub struct Server {
     /// Its address, as `http://127.0.0.1:PORT`.
     pub address: String,
-    asked: Arc<Mutex<Vec<(String, Option<usize>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Server {
@@ -44,12 +47,12 @@ impl Server {
     }
 
     /// What was asked for so far: paths, and the first byte where a range was wanted.
-    pub fn asked(&self) -> Vec<(String, Option<usize>)> {
+    pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-fn request(stream: &TcpStream) -> (String, Option<usize>) {
+fn request(stream: &TcpStream) -> Asked {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let path = lines.next().and_then(|line| line.split(' ').nth(1).map(str::to_owned)).unwrap_or_default();
     let headers: Vec<String> =

@@ -79,7 +79,7 @@ fn of_files(files: &[(std::path::PathBuf, Check)]) -> (&'static str, String) {
     match wrong {
         Some((path, _)) => ("other", format!("{} is not the published file", name(path))),
         None if files.iter().any(|(_, check)| *check == Check::Unknown) => {
-            ("unverified", format!("{} files, without published sums to compare with", files.len()))
+            ("unverified", format!("{} files, no published sums to compare with,", files.len()))
         }
         None => ("verified", format!("{} files, as published", files.len())),
     }
