@@ -20,7 +20,6 @@ pub struct Draw {
 /// A pass under way.
 #[derive(Debug)]
 pub struct Walk<'d> {
-    labels: &'d [u32],
     order: Arc<[u32]>,
     at: usize,
     feed: Feed<'d>,
@@ -30,7 +29,10 @@ pub struct Walk<'d> {
 enum Feed<'d> {
     Memory(&'d Split),
     #[cfg(not(target_arch = "wasm32"))]
-    Files(Prefetch),
+    Files {
+        pictures: Prefetch,
+        labels: &'d [u32],
+    },
 }
 
 impl Pictures {
@@ -46,12 +48,13 @@ impl Pictures {
             Self::Files(files) => {
                 let (pictures, places) = (files.clone(), order.clone());
                 let decode = move |place: usize| pictures.decode(places[place], draw);
-                Feed::Files(Prefetch::new(from, order.len(), files.image_len(), decode))
+                let pictures = Prefetch::new(from, order.len(), files.image_len(), decode);
+                Feed::Files { pictures, labels: &files.labels }
             }
         };
         // Only pictures in files draw anything here.
         let _ = draw;
-        Walk { labels: self.labels(), order, at: from, feed }
+        Walk { order, at: from, feed }
     }
 }
 
@@ -74,13 +77,12 @@ impl Walk<'_> {
         match &mut self.feed {
             Feed::Memory(split) => gather(split, samples, pixels, labels),
             #[cfg(not(target_arch = "wasm32"))]
-            Feed::Files(pictures) => {
+            Feed::Files { pictures, labels: of_all } => {
                 let len = pixels.len() / labels.len().max(1);
-                for ((&sample, picture), label) in
-                    samples.iter().zip(pixels.chunks_exact_mut(len.max(1))).zip(&mut *labels)
-                {
+                let places = pixels.chunks_exact_mut(len.max(1)).zip(&mut *labels);
+                for (&sample, (picture, label)) in samples.iter().zip(places) {
                     picture.copy_from_slice(&pictures.take()?);
-                    *label = self.labels[sample as usize];
+                    *label = of_all[sample as usize];
                 }
             }
         }
