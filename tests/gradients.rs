@@ -209,7 +209,7 @@ fn dropout_wherever_it_is() {
     let dropout = |config| ModelConfig { dropout: 0.3, ..config };
     // Behind the activation, in front of the convolution, inside of the units; with heads that look on, and without.
     for (model, pre_act) in [("resnet18", false), ("resnet18", true), ("wresnet10-1", false), ("wresnet10-1a", false)] {
-        let config = ModelConfig { pre_act, ..dropout(config(model, [25, 25, 1])) };
+        let config = ModelConfig { pre_act, ..dropout(config(model, [29, 29, 1])) };
         let name = format!("{model}, pre_act {pre_act}");
         check(&gpu, &format!("{name}, no_detach"), config.clone(), true, 8);
         let alone = ModelConfig { backprop: !pre_act, ..config };
