@@ -15,7 +15,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 
 // Each entry point has its own bindings, named after it.
-@group(0) @binding(1) var<storage, read> partial_x: array<vec4<f32>>;
+// Binding 1 is the input partial_x.
 @group(0) @binding(2) var<storage, read_write> partial_out: array<vec4<f32>>;
 
 @group(0) @binding(1) var<storage, read> finish_partials: array<vec4<f32>>;
@@ -61,14 +61,14 @@ fn statistics_partial(
     var row = s.first;
     for (; row + 8u <= s.end; row += 8u) {
         let i = row * g + s.group;
-        let x0 = partial_x[i];
-        let x1 = partial_x[i + g];
-        let x2 = partial_x[i + 2u * g];
-        let x3 = partial_x[i + 3u * g];
-        let x4 = partial_x[i + 4u * g];
-        let x5 = partial_x[i + 5u * g];
-        let x6 = partial_x[i + 6u * g];
-        let x7 = partial_x[i + 7u * g];
+        let x0 = partial_x(i);
+        let x1 = partial_x(i + g);
+        let x2 = partial_x(i + 2u * g);
+        let x3 = partial_x(i + 3u * g);
+        let x4 = partial_x(i + 4u * g);
+        let x5 = partial_x(i + 5u * g);
+        let x6 = partial_x(i + 6u * g);
+        let x7 = partial_x(i + 7u * g);
         let mean = 0.125 * (((x0 + x1) + (x2 + x3)) + ((x4 + x5) + (x6 + x7)));
         let d0 = x0 - mean;
         let d1 = x1 - mean;
@@ -82,7 +82,7 @@ fn statistics_partial(
         all = merge(all, Moments(8.0, mean, m2));
     }
     for (; row < s.end; row += 1u) {
-        all = merge(all, Moments(1.0, partial_x[row * g + s.group], vec4<f32>(0.0)));
+        all = merge(all, Moments(1.0, partial_x(row * g + s.group), vec4<f32>(0.0)));
     }
     let at = 2u * s.slot * g + s.group;
     partial_out[at] = all.mean;
@@ -158,11 +158,11 @@ fn statistics_eval(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocat
     eval_saved[group + p.groups] = 1.0 / sqrt(eval_running[group + p.groups] + p.epsilon);
 }
 
-@group(0) @binding(1) var<storage, read> apply_x: array<vec4<f32>>;
+// Binding 1 is the input apply_x.
 @group(0) @binding(2) var<storage, read> apply_saved: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> apply_affine: array<vec4<f32>>;
 // With RESIDUAL == 0 some other tensor is bound here and not read; the same for `activate_residual`.
-@group(0) @binding(4) var<storage, read> apply_residual: array<vec4<f32>>;
+// Binding 4 is the input apply_residual.
 @group(0) @binding(5) var<storage, read_write> apply_h: array<vec4<f32>>;
 
 // h = act(gamma * (x - mean) / deviation + beta + residual)
@@ -183,16 +183,16 @@ fn apply(
     let beta = apply_affine[s.group + g];
     for (var row = s.first; row < s.end; row += 1u) {
         let i = row * g + s.group;
-        var z = gamma * ((apply_x[i] - mean) * scale) + beta;
+        var z = gamma * ((apply_x(i) - mean) * scale) + beta;
         if (RESIDUAL != 0u) {
-            z += apply_residual[i];
+            z += apply_residual(i);
         }
         apply_h[i] = activate(z);
     }
 }
 
-@group(0) @binding(1) var<storage, read> activate_x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> activate_residual: array<vec4<f32>>;
+// Binding 1 is the input activate_x.
+// Binding 2 is the input activate_residual.
 @group(0) @binding(3) var<storage, read_write> activate_h: array<vec4<f32>>;
 
 // h = act(x + residual)
@@ -208,9 +208,9 @@ fn activate_only(
     }
     for (var row = s.first; row < s.end; row += 1u) {
         let i = row * p.groups + s.group;
-        var z = activate_x[i];
+        var z = activate_x(i);
         if (RESIDUAL != 0u) {
-            z += activate_residual[i];
+            z += activate_residual(i);
         }
         activate_h[i] = activate(z);
     }

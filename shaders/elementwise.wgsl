@@ -6,8 +6,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+// Binding 1 is the input x.
+// Binding 2 is the input y, updated in place.
 
 fn first_vector(group: vec3<u32>, groups: vec3<u32>, lane: u32) -> u32 {
     return linear_group(group, groups) * 64u * SPAN + lane;
@@ -24,7 +24,7 @@ fn accumulate(
     for (var i = 0u; i < SPAN; i += 1u) {
         let at = first + 64u * i;
         if (at < params.vectors) {
-            y[at] += x[at];
+            y_buffer[at] = y(at) + x(at);
         }
     }
 }
@@ -40,7 +40,7 @@ fn copy(
     for (var i = 0u; i < SPAN; i += 1u) {
         let at = first + 64u * i;
         if (at < params.vectors) {
-            y[at] = x[at];
+            y_buffer[at] = x(at);
         }
     }
 }

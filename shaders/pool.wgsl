@@ -20,13 +20,13 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+// Binding 1 is the input x.
 @group(0) @binding(2) var<storage, read_write> forward_out: array<vec4<f32>>;
 
-@group(0) @binding(1) var<storage, read> spread_dout: array<vec4<f32>>;
+// Binding 1 is the input spread_dout.
 @group(0) @binding(2) var<storage, read_write> spread_dx: array<vec4<f32>>;
 
-@group(0) @binding(2) var<storage, read> backward_dout: array<vec4<f32>>;
+// Binding 2 is the input backward_dout.
 @group(0) @binding(3) var<storage, read_write> backward_dx: array<vec4<f32>>;
 
 struct Cell {
@@ -72,10 +72,10 @@ fn average(
         var i = begin;
         // Two at a time: independent loads.
         for (; i + p.groups < end; i += 2u * p.groups) {
-            line += x[i] + x[i + p.groups];
+            line += x(i) + x(i + p.groups);
         }
         if (i < end) {
-            line += x[i];
+            line += x(i);
         }
         sum += line;
     }
@@ -99,7 +99,7 @@ fn average_backward(
     let w = (at.w + p.pad_w) / p.kw;
     var share = vec4<f32>(0.0);
     if (h < p.out_h && w < p.out_w) {
-        share = spread_dout[((at.sample * p.out_h + h) * p.out_w + w) * p.groups + at.group] / f32(p.kh * p.kw);
+        share = spread_dout(((at.sample * p.out_h + h) * p.out_w + w) * p.groups + at.group) / f32(p.kh * p.kw);
     }
     spread_dx[invocation] = share;
 }
@@ -117,8 +117,8 @@ fn maximum(
     }
     let first = index(at.sample, 2u * at.h, 2u * at.w, at.group);
     let below = first + p.width * p.groups;
-    let top = larger(x[first], x[first + p.groups]);
-    let bottom = larger(x[below], x[below + p.groups]);
+    let top = larger(x(first), x(first + p.groups));
+    let bottom = larger(x(below), x(below + p.groups));
     forward_out[invocation] = larger(top, bottom);
 }
 
@@ -144,11 +144,11 @@ fn maximum_backward(
     let below = first + p.width * p.groups;
     let zero = vec4<f32>(0.0);
     if (at.h < p.out_h && at.w < p.out_w) {
-        let d = backward_dout[((at.sample * p.out_h + at.h) * p.out_w + at.w) * p.groups + at.group];
-        let x0 = x[first];
-        let x1 = x[first + p.groups];
-        let x2 = x[below];
-        let x3 = x[below + p.groups];
+        let d = backward_dout(((at.sample * p.out_h + at.h) * p.out_w + at.w) * p.groups + at.group);
+        let x0 = x(first);
+        let x1 = x(first + p.groups);
+        let x2 = x(below);
+        let x3 = x(below + p.groups);
         let best01 = larger(x0, x1);
         let best012 = larger(best01, x2);
         let take3 = x3 > best012;

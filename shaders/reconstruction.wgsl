@@ -9,8 +9,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> z: array<vec4<f32>>;
+// Binding 1 is the input x.
+// Binding 2 is the input z, updated in place.
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
 
 var<workgroup> lane_sums: array<f32, 64>;
@@ -22,10 +22,10 @@ fn reconstruction(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
     let end = min(begin + params.span, params.vectors);
     var sum = vec4<f32>(0.0);
     for (var i = begin + lane; i < end; i += 64u) {
-        let value = z[i];
-        let off = activate(value) - x[i];
+        let value = z(i);
+        let off = activate(value) - x(i);
         sum += off * off;
-        z[i] = activate_backward(params.gradient_scale * off, value);
+        z_buffer[i] = activate_backward(params.gradient_scale * off, value);
     }
     lane_sums[lane] = (sum.x + sum.y) + (sum.z + sum.w);
     workgroupBarrier();

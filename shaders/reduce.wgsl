@@ -8,8 +8,8 @@ struct ColumnParams {
 }
 
 struct SquaresParams {
-    len: u32,
-    // Elements a workgroup sums.
+    vectors: u32,
+    // vec4s a workgroup sums.
     span: u32,
     spare0: u32,
     spare1: u32,
@@ -30,7 +30,7 @@ struct NormsParams {
 }
 
 @group(0) @binding(0) var<uniform> column_p: ColumnParams;
-@group(0) @binding(1) var<storage, read> column_x: array<vec4<f32>>;
+// Binding 1 is the input column_x.
 @group(0) @binding(2) var<storage, read_write> column_out: array<vec4<f32>>;
 
 // [rows, channels] to [slots, channels]. A second run with one slot finishes it.
@@ -50,18 +50,18 @@ fn column_sum(
     for (; row + 8u <= s.end; row += 8u) {
         let i = row * g + s.group;
         let j = i + 4u * g;
-        let first = (column_x[i] + column_x[i + g]) + (column_x[i + 2u * g] + column_x[i + 3u * g]);
-        let second = (column_x[j] + column_x[j + g]) + (column_x[j + 2u * g] + column_x[j + 3u * g]);
+        let first = (column_x(i) + column_x(i + g)) + (column_x(i + 2u * g) + column_x(i + 3u * g));
+        let second = (column_x(j) + column_x(j + g)) + (column_x(j + 2u * g) + column_x(j + 3u * g));
         sum += first + second;
     }
     for (; row < s.end; row += 1u) {
-        sum += column_x[row * g + s.group];
+        sum += column_x(row * g + s.group);
     }
     column_out[s.slot * g + s.group] = sum;
 }
 
 @group(0) @binding(0) var<uniform> squares_p: SquaresParams;
-@group(0) @binding(1) var<storage, read> squares_x: array<f32>;
+// Binding 1 is the input squares_x.
 @group(0) @binding(2) var<storage, read_write> squares_out: array<f32>;
 
 var<workgroup> lane_squares: array<f32, 64>;
@@ -82,33 +82,29 @@ fn close_squares(group: u32, lane: u32, sum: f32) {
 // One partial sum a workgroup.
 @compute @workgroup_size(64)
 fn sum_of_squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first = min(wid.x * squares_p.span, squares_p.len);
-    let end = min(first + squares_p.span, squares_p.len);
+    let first = min(wid.x * squares_p.span, squares_p.vectors);
+    let end = min(first + squares_p.span, squares_p.vectors);
     var sum = vec4<f32>(0.0);
-    var i = first + lane;
-    for (; i + 192u < end; i += 256u) {
-        let v = vec4<f32>(squares_x[i], squares_x[i + 64u], squares_x[i + 128u], squares_x[i + 192u]);
+    for (var i = first + lane; i < end; i += 64u) {
+        let v = squares_x(i);
         sum += v * v;
-    }
-    for (; i < end; i += 64u) {
-        sum.x += squares_x[i] * squares_x[i];
     }
     close_squares(wid.x, lane, (sum.x + sum.y) + (sum.z + sum.w));
 }
 
-@group(0) @binding(3) var<storage, read> squares_other: array<f32>;
+// Binding 3 is the input squares_other.
 
 // The same of the differences between two vectors.
 @compute @workgroup_size(64)
 fn sum_of_squared_differences(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first = min(wid.x * squares_p.span, squares_p.len);
-    let end = min(first + squares_p.span, squares_p.len);
-    var sum = 0.0;
+    let first = min(wid.x * squares_p.span, squares_p.vectors);
+    let end = min(first + squares_p.span, squares_p.vectors);
+    var sum = vec4<f32>(0.0);
     for (var i = first + lane; i < end; i += 64u) {
-        let off = squares_x[i] - squares_other[i];
+        let off = squares_x(i) - squares_other(i);
         sum += off * off;
     }
-    close_squares(wid.x, lane, sum);
+    close_squares(wid.x, lane, (sum.x + sum.y) + (sum.z + sum.w));
 }
 
 @group(0) @binding(0) var<uniform> metrics_p: MetricsParams;

@@ -1,8 +1,9 @@
 // Two targets for one similarity matrix: the matrix between them that gives the gradient of both, and the distance to
-// each. Constants: TARGET (0: the target is labels, 1: a matrix N^2 f32), THREADS.
+// each. Constants: TARGET (0: the target is labels, 1: a matrix f32 [N, stride]), THREADS.
 
 struct Params {
     batch: u32,
+    stride: u32,            // N up to a multiple of 4: length of a matrix's row
     same: f32,              // target cosine of two samples of one class
     other: f32,             // and of two classes
     first_share: f32,
@@ -17,12 +18,12 @@ struct Params {
 
 fn goal(i: u32, j: u32) -> f32 {
     if (TARGET == 1u) {
-        return bitcast<f32>(wanted[i * params.batch + j]);
+        return bitcast<f32>(wanted[i * params.stride + j]);
     }
     return select(params.other, params.same, wanted[i] == wanted[j]);
 }
 
-// out [N, N] = first_share * target + second_share * matrix
+// out [N, stride] = first_share * target + second_share * matrix; zero past the batch
 @compute @workgroup_size(THREADS)
 fn blend(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -30,11 +31,16 @@ fn blend(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = linear_group(group, groups) * THREADS + local;
-    let i = index / params.batch;
+    let i = index / params.stride;
     if (i >= params.batch) {
         return;
     }
-    out[index] = params.first_share * goal(i, index - i * params.batch) + params.second_share * matrix[index];
+    let j = index - i * params.stride;
+    if (j >= params.batch) {
+        out[index] = 0.0;
+        return;
+    }
+    out[index] = params.first_share * goal(i, j) + params.second_share * matrix[index];
 }
 
 var<workgroup> lane_sums: array<f32, THREADS>;
@@ -52,7 +58,7 @@ fn distance(
     }
     var sum = 0.0;
     for (var j = local; j < params.batch; j += THREADS) {
-        let off = matrix[i * params.batch + j] - goal(i, j);
+        let off = matrix[i * params.stride + j] - goal(i, j);
         sum += off * off;
     }
     lane_sums[local] = sum;

@@ -14,7 +14,7 @@ use crate::support::{gpu_time, median, quick};
 
 /// The naive twin of `gemm`, without bias.
 pub fn naive_gemm(gemm: &Gemm, [a, b]: [Slice; 2], c: Slice) -> Dispatch {
-    const SHADER: Shader = Shader { name: "naive_gemm", parts: &[include_str!("naive_gemm.wgsl")] };
+    const SHADER: Shader = Shader::new("naive_gemm", &[include_str!("naive_gemm.wgsl")]);
     let Gemm { m, n, k, .. } = *gemm;
     let [a_row, a_term] = if gemm.op == Op::Tn { [1, m] } else { [k, 1] };
     let [b_term, b_column] = if gemm.op == Op::Nt { [1, k] } else { [n, 1] };
@@ -25,7 +25,7 @@ pub fn naive_gemm(gemm: &Gemm, [a, b]: [Slice; 2], c: Slice) -> Dispatch {
 
 /// The naive twin of a convolution of stride 1, without bias: "forward", "backward_input" or "backward_weight".
 pub fn naive_conv2d(conv: &Conv2d, entry: &'static str, [a, b]: [Slice; 2], result: Slice) -> Dispatch {
-    const SHADER: Shader = Shader { name: "naive_conv2d", parts: &[include_str!("naive_conv2d.wgsl")] };
+    const SHADER: Shader = Shader::new("naive_conv2d", &[include_str!("naive_conv2d.wgsl")]);
     #[repr(C)]
     #[derive(Clone, Copy, Pod, Zeroable)]
     struct Params {
@@ -44,7 +44,7 @@ pub fn naive_conv2d(conv: &Conv2d, entry: &'static str, [a, b]: [Slice; 2], resu
 }
 
 fn pipeline(shader: Shader, entry: &'static str) -> Pipeline {
-    Pipeline { shader, entry, constants: Vec::new(), guarded: true }
+    Pipeline::new(shader, entry, Vec::new())
 }
 
 /// Turns that rivals take at most, and the time after which none begins: a naive convolution takes seconds.

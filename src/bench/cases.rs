@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::gpu::{Access, Dispatch, GpuError, Lab, Slice, TensorId};
+use crate::gpu::{Dispatch, GpuError, Lab, Slice, TensorId};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::gemm::{Gemm, Op, Tuning};
 use crate::train::{Mode, Network, Plan, Pool};
@@ -29,7 +29,7 @@ impl Case {
     pub fn new(name: impl Into<String>, dispatches: Vec<Dispatch>) -> Self {
         let mut extents: BTreeMap<(TensorId, bool), u64> = BTreeMap::new();
         for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
-            let bytes = extents.entry((binding.slice.tensor, binding.access == Access::Write)).or_default();
+            let bytes = extents.entry((binding.slice.tensor, binding.access.writes())).or_default();
             *bytes = (*bytes).max(binding.slice.bytes);
         }
         Self { name: name.into(), bytes: extents.values().sum(), dispatches }

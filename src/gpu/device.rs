@@ -71,6 +71,18 @@ impl Gpu {
         })
     }
 
+    /// Whether kernels should read their inputs from [mirrors](super::Mirror): on a software driver with subgroups of eight
+    /// lanes, which is what those were measured on.
+    pub fn prefers_mirrors(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu && self.has_subgroups_of(8)
+    }
+
+    /// Whether subgroups can be used and always have that many lanes.
+    pub fn has_subgroups_of(&self, lanes: u32) -> bool {
+        let sizes = [self.info.subgroup_min_size, self.info.subgroup_max_size];
+        sizes == [lanes; 2] && self.features.contains(wgpu::Features::SUBGROUP)
+    }
+
     /// The first error the device reported since it was opened.
     ///
     /// # Errors

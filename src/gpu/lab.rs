@@ -12,13 +12,19 @@ use super::{mirror_bytes, schedule};
 pub struct Lab<'gpu> {
     gpu: &'gpu Gpu,
     buffers: Vec<wgpu::Buffer>,
+    mirrored: bool,
     mirrors: RefCell<Vec<Mirror>>,
 }
 
 impl<'gpu> Lab<'gpu> {
     /// An empty bench.
     pub fn new(gpu: &'gpu Gpu) -> Self {
-        Self { gpu, buffers: Vec::new(), mirrors: RefCell::default() }
+        Self { gpu, buffers: Vec::new(), mirrored: gpu.prefers_mirrors(), mirrors: RefCell::default() }
+    }
+
+    /// From now on dispatches read their inputs from mirrors, or do not, whatever the device prefers.
+    pub fn set_mirrored(&mut self, mirrored: bool) {
+        self.mirrored = mirrored;
     }
 
     /// A tensor holding `values` (`f32`, `u32`, any plain type).
@@ -51,7 +57,7 @@ impl<'gpu> Lab<'gpu> {
     fn program(&self, dispatches: Vec<Dispatch>) -> Result<Program, GpuError> {
         let mut stages = vec![Stage::new("lab", dispatches)];
         let mut mirrors = self.mirrors.borrow_mut();
-        for (number, span) in schedule(&mut stages).iter().enumerate() {
+        for (number, span) in schedule(&mut stages, self.mirrored).iter().enumerate() {
             match mirrors.get(number) {
                 Some(mirror) if mirror.bytes() >= mirror_bytes(span.slice.bytes) => {}
                 Some(_) => mirrors[number] = Mirror::new(self.gpu, span.slice.bytes)?,

@@ -5,14 +5,14 @@
 //! a storage texture is straight code: eight loads of 16 bytes and a transposition in registers. Measured on two
 //! threads of an AMD Zen 3 without AVX-512, Mesa 22.3: storage buffers 1.2 GB/s, texels 20 GB/s; copying a tensor costs 8 GB/s once.
 //!
-//! A kernel binds such an input with [`Access::Texels`] and reads vec4 `i` of the slice at the texel that
-//! `shaders/texels.wgsl` finds. [`schedule`] decides where the copies are made: before the first dispatch that reads the
+//! A kernel that reads its [inputs](super::Input) from mirrors finds vec4 `i` of the slice at the texel that
+//! `shaders/texels.wgsl` names. [`schedule`] decides where the copies are made: before the first dispatch that reads the
 //! slice, and again where something has written it since. At the start of a step nothing is up to date, because the host
 //! may have written, and because the textures are shared.
 
 use std::ops::RangeInclusive;
 
-use super::{Access, Gpu, GpuError, Slice, Stage};
+use super::{Binding, Dispatch, Gpu, GpuError, Slice, Stage};
 
 /// vec4s of the slice in a row of its texture, as `shaders/texels.wgsl` knows.
 const WIDTH: u32 = 1024;
@@ -27,7 +27,7 @@ const MAX_ROWS: u32 = 8192;
 const TEXEL_BYTES: u32 = 16;
 
 /// Whether a slice of that many bytes can be mirrored; larger ones have to be read as buffers.
-pub fn fits_mirror(bytes: u64) -> bool {
+fn fits_mirror(bytes: u64) -> bool {
     rows(bytes) <= u64::from(MAX_ROWS)
 }
 
@@ -60,16 +60,19 @@ pub struct MirrorSpan {
     pub lifetime: RangeInclusive<usize>,
 }
 
-/// Puts the refreshes that `stages` need into them, each with a texture of its own, and returns the textures' lives, by
-/// number. Textures whose lives do not meet may be one.
-pub fn schedule(stages: &mut [Stage]) -> Vec<MirrorSpan> {
+/// Lets the dispatches of `stages` read their inputs from mirrors, where `mirrored` and where all of them fit. Puts the
+/// refreshes that this needs into the stages, each with a texture of its own, and returns the textures' lives, by number.
+/// Textures whose lives do not meet may be one.
+pub fn schedule(stages: &mut [Stage], mirrored: bool) -> Vec<MirrorSpan> {
     let mut spans: Vec<MirrorSpan> = Vec::new();
     let mut fresh: Vec<usize> = Vec::new();
     let mut time = 0;
     for stage in stages {
         stage.refreshes.clear();
-        for (before, dispatch) in stage.dispatches.iter().enumerate() {
-            for binding in dispatch.bindings.iter().filter(|binding| binding.access == Access::Texels) {
+        for (before, dispatch) in stage.dispatches.iter_mut().enumerate() {
+            dispatch.pipeline.texels = mirrored && can_mirror(dispatch);
+            let texels = dispatch.pipeline.texels;
+            for binding in dispatch.bindings.iter().filter(|binding| texels && binding.access.is_input()) {
                 if let Some(&texture) = fresh.iter().find(|&&texture| spans[texture].slice == binding.slice) {
                     spans[texture].lifetime = *spans[texture].lifetime.start()..=time;
                     continue;
@@ -79,13 +82,18 @@ pub fn schedule(stages: &mut [Stage]) -> Vec<MirrorSpan> {
                 stage.refreshes.push(Refresh { before, slice: binding.slice, texture });
                 fresh.push(texture);
             }
-            for written in dispatch.bindings.iter().filter(|binding| binding.access == Access::Write) {
+            for written in dispatch.bindings.iter().filter(|binding| binding.access.writes()) {
                 fresh.retain(|&texture| !spans[texture].slice.overlaps(&written.slice));
             }
             time += 1;
         }
     }
     spans
+}
+
+fn can_mirror(dispatch: &Dispatch) -> bool {
+    let mut inputs = dispatch.bindings.iter().filter(|binding| binding.access.is_input()).peekable();
+    inputs.peek().is_some() && inputs.all(|Binding { slice, .. }| fits_mirror(slice.bytes))
 }
 
 /// A texture that slices are mirrored into.
@@ -99,7 +107,7 @@ impl Mirror {
     /// A mirror for slices of up to `slice_bytes` bytes.
     ///
     /// # Errors
-    /// [`GpuError::TooLarge`] for a slice that does not [fit](fits_mirror).
+    /// [`GpuError::TooLarge`] for a slice that does not fit.
     pub fn new(gpu: &Gpu, slice_bytes: u64) -> Result<Self, GpuError> {
         if !fits_mirror(slice_bytes) {
             let limit = u64::from(WIDTH * TEXEL_BYTES) * u64::from(MAX_ROWS);
@@ -153,7 +161,7 @@ fn extent(width: u32, height: u32) -> wgpu::Extent3d {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Dispatch, Pipeline, Shader, TensorId};
+    use super::super::{Pipeline, Shader, TensorId};
     use super::*;
 
     fn slice(tensor: u32, offset: u64, bytes: u64) -> Slice {
@@ -161,8 +169,7 @@ mod tests {
     }
 
     fn dispatch() -> Dispatch {
-        let shader = Shader { name: "none", parts: &[] };
-        let pipeline = Pipeline { shader, entry: "none", constants: Vec::new(), guarded: true };
+        let pipeline = Pipeline::new(Shader::new("none", &[]), "none", Vec::new());
         Dispatch::new("test", pipeline, &[0u32; 4], [1, 1, 1])
     }
 
@@ -171,15 +178,29 @@ mod tests {
         let (x, other) = (slice(0, 0, 4096), slice(1, 0, 64));
         let [low, high] = [slice(0, 0, 1024), slice(0, 1024, 1024)];
         let mut stages = vec![
-            Stage::new("a", vec![dispatch().texels(x).writes(other), dispatch().texels(x).texels(high)]),
-            Stage::new("b", vec![dispatch().texels(x), dispatch().writes(low), dispatch().texels(x).texels(high)]),
+            Stage::new("a", vec![dispatch().loads(x).writes(other), dispatch().loads(x).loads(high)]),
+            Stage::new("b", vec![dispatch().loads(x), dispatch().writes(low), dispatch().loads(x).loads(high)]),
         ];
-        let spans = schedule(&mut stages);
+        let spans = schedule(&mut stages, true);
         let lives: Vec<_> = spans.iter().map(|span| (span.slice, span.lifetime.clone())).collect();
         assert_eq!(lives, [(x, 0..=2), (high, 1..=4), (x, 4..=4)]);
         let refreshed = |stage: &Stage| stage.refreshes.iter().map(|r| (r.before, r.texture)).collect::<Vec<_>>();
         assert_eq!(refreshed(&stages[0]), [(0, 0), (1, 1)]);
         assert_eq!(refreshed(&stages[1]), [(2, 2)], "what was written elsewhere in the tensor stays up to date");
+    }
+
+    #[test]
+    fn what_does_not_fit_or_is_not_wanted_stays_in_its_buffer() {
+        let (large, small) = (slice(0, 0, (128 << 20) + 16), slice(1, 0, 64));
+        for (dispatch, mirrored) in [
+            (dispatch().loads(large).loads(small), true),
+            (dispatch().loads(small), false),
+            (dispatch().reads(small), true),
+        ] {
+            let mut stages = vec![Stage::new("a", vec![dispatch])];
+            assert_eq!(schedule(&mut stages, mirrored), []);
+            assert!(!stages[0].dispatches[0].pipeline.texels);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod adapter;
 mod device;
 mod dispatch;
 mod error;
+mod input;
 mod lab;
 mod mirror;
 mod pipeline;
@@ -18,8 +19,9 @@ pub use adapter::{AdapterReport, Wanted, choose, list};
 pub use device::Gpu;
 pub use dispatch::{Access, Binding, Constants, Dispatch, Pipeline, Shader, Slice, TensorId, grid};
 pub use error::GpuError;
+pub use input::Input;
 pub use lab::Lab;
-pub use mirror::{Mirror, MirrorSpan, Refresh, fits_mirror, mirror_bytes, schedule};
+pub use mirror::{Mirror, MirrorSpan, Refresh, mirror_bytes, schedule};
 pub use program::{BufferSpan, Program, Stage, StageTime};
 pub use transfer::{Readback, UploadRing, UploadSlot};
 

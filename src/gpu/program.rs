@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::pipeline::Compiled;
-use super::{Access, Binding, Dispatch, Gpu, GpuError, Mirror, Readback, Refresh, Slice, TensorId};
+use super::pipeline::{Compiled, mirror_binding};
+use super::{Dispatch, Gpu, GpuError, Mirror, Readback, Refresh, Slice, TensorId};
 
 /// Commands that share one command buffer: a block's whole step.
 #[derive(Debug, Clone)]
@@ -241,15 +241,9 @@ impl<P: Fn(TensorId) -> BufferSpan> Places<'_, P> {
         Copy { before, source: self.span(slice), bytes: slice.bytes, mirror: self.mirrors[texture].clone() }
     }
 
-    fn entry<'e>(&'e self, number: u32, binding: &Binding, span: &'e BufferSpan) -> wgpu::BindGroupEntry<'e> {
-        match binding.access {
-            Access::Read | Access::Write => buffer_entry(number, &span.buffer, span.offset, binding.slice.bytes),
-            Access::Texels => {
-                let texture = self.current.get(&binding.slice).expect("a mirror is scheduled before it is read");
-                let resource = wgpu::BindingResource::TextureView(&self.mirrors[*texture].view);
-                wgpu::BindGroupEntry { binding: number, resource }
-            }
-        }
+    fn mirror(&self, slice: Slice) -> wgpu::BindingResource<'_> {
+        let texture = self.current.get(&slice).expect("a mirror is scheduled before it is read");
+        wgpu::BindingResource::TextureView(&self.mirrors[*texture].view)
     }
 }
 
@@ -278,7 +272,15 @@ fn call(
             let what = format!("a tensor of \"{}\"", dispatch.label);
             return Err(GpuError::TooLarge { what, bytes: binding.slice.bytes, limit });
         }
-        entries.push(places.entry(index as u32 + 1, binding, span));
+        let (number, access) = (index as u32 + 1, binding.access);
+        let mirrored = dispatch.pipeline.texels && access.is_input();
+        if access.writes() || !mirrored {
+            entries.push(buffer_entry(number, &span.buffer, span.offset, binding.slice.bytes));
+        }
+        if mirrored {
+            let resource = places.mirror(binding.slice);
+            entries.push(wgpu::BindGroupEntry { binding: mirror_binding(number, access), resource });
+        }
     }
     let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some(dispatch.label),

@@ -51,12 +51,12 @@ struct Params {
     row: u32,
 }
 
-const SHADER: Shader = Shader { name: "augment", parts: &[COMMON, include_str!("../../shaders/augment.wgsl")] };
+const SHADER: Shader = Shader::new("augment", &[COMMON, include_str!("../../shaders/augment.wgsl")]);
 const THREADS: u32 = 64;
 
 fn pipeline(channels: u32, rows: bool) -> Pipeline {
     let constants = vec![("THREADS", THREADS), ("CHANNELS", channels), ("ROWS", u32::from(rows))];
-    Pipeline { shader: SHADER, entry: "augment", constants, guarded: true }
+    Pipeline::new(SHADER, "augment", constants)
 }
 
 /// Every pipeline that the dispatches below can ask for.

@@ -9,15 +9,25 @@ use bytemuck::{Pod, Zeroable};
 use super::activation::ACTIVATION;
 use super::sweep::{SWEEP, Sweep, line};
 use super::{Activation, COMMON};
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice};
 
 /// Added to a variance before its square root.
 pub const EPSILON: f32 = 1e-5;
 /// Share of the new batch in the running statistics.
 pub const MOMENTUM: f32 = 0.1;
 
-const SHADER: Shader =
-    Shader { name: "batchnorm", parts: &[COMMON, SWEEP, ACTIVATION, include_str!("../../shaders/batchnorm.wgsl")] };
+const INPUTS: &[Input] = &[
+    Input::new(1, "partial_x"),
+    Input::new(1, "apply_x"),
+    Input::new(4, "apply_residual"),
+    Input::new(1, "activate_x"),
+    Input::new(2, "activate_residual"),
+];
+const SHADER: Shader = Shader::with_inputs(
+    "batchnorm",
+    INPUTS,
+    &[COMMON, SWEEP, ACTIVATION, include_str!("../../shaders/batchnorm.wgsl")],
+);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -78,7 +88,7 @@ impl BatchNorm {
     ) -> Vec<Dispatch> {
         let sweep = Sweep::reduction(self.rows, self.channels);
         let partial = dispatch("batchnorm statistics", "statistics_partial", Activation::None, sweep)
-            .reads(x)
+            .loads(x)
             .writes(workspace)
             .flops(4 * self.elements());
         let pipeline = pipeline("statistics_finish", Activation::None, false);
@@ -114,10 +124,10 @@ impl BatchNorm {
         let sweep = Sweep::elementwise(self.rows, self.channels);
         let pipeline = pipeline("apply", of.activation, residual.is_some());
         Dispatch::new(label, pipeline, &params(sweep), sweep.workgroups())
-            .reads(of.y)
+            .loads(of.y)
             .reads(of.saved)
             .reads(of.affine)
-            .reads(residual.unwrap_or(of.y))
+            .loads(residual.unwrap_or(of.y))
             .writes(h)
             .flops(4 * self.elements())
     }
@@ -143,8 +153,8 @@ impl BatchNorm {
         let sweep = Sweep::elementwise(self.rows, self.channels);
         let pipeline = pipeline("activate_only", activation, residual.is_some());
         Dispatch::new(label, pipeline, &params(sweep), sweep.workgroups())
-            .reads(x)
-            .reads(residual.unwrap_or(x))
+            .loads(x)
+            .loads(residual.unwrap_or(x))
             .writes(h)
     }
 
@@ -171,7 +181,7 @@ fn dispatch(label: &'static str, entry: &'static str, activation: Activation, sw
 
 fn pipeline(entry: &'static str, activation: Activation, residual: bool) -> Pipeline {
     let constants = vec![("ACTIVATION", activation.code()), ("RESIDUAL", u32::from(residual))];
-    Pipeline { shader: SHADER, entry, constants, guarded: true }
+    Pipeline::new(SHADER, entry, constants)
 }
 
 /// Every pipeline of this file.

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::gemm::{Family, Tiling, Tuning, family_variants, sum_parts};
+use super::gemm::{Family, OPERANDS, Tiling, Tuning, family_variants, sum_parts};
 use crate::gpu::{Constants, Dispatch, Pipeline, Shader, Slice};
 
 const CONV2D: &str = include_str!("../../shaders/conv2d.wgsl");
@@ -173,13 +173,11 @@ impl Conv2d {
 }
 
 fn shader(family: Family) -> Shader {
-    const DIRECT: Shader = Shader { name: "conv2d.direct", parts: &Family::Direct.parts(CONV2D) };
-    const SUBGROUP: Shader = Shader { name: "conv2d.subgroup", parts: &Family::Subgroup8.parts(CONV2D) };
-    const TEXEL: Shader = Shader { name: "conv2d.texel", parts: &Family::Texel8.parts(CONV2D) };
+    const DIRECT: Shader = Shader::with_inputs("conv2d.direct", OPERANDS, &Family::Direct.parts(CONV2D));
+    const SUBGROUP: Shader = Shader::with_inputs("conv2d.subgroup", OPERANDS, &Family::Subgroup8.parts(CONV2D));
     match family {
         Family::Direct => DIRECT,
         Family::Subgroup8 => SUBGROUP,
-        Family::Texel8 => TEXEL,
     }
 }
 

@@ -4,9 +4,11 @@ use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
 use super::sweep::WORKGROUP;
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
-const SHADER: Shader = Shader { name: "elementwise", parts: &[COMMON, include_str!("../../shaders/elementwise.wgsl")] };
+const INPUTS: &[Input] = &[Input::new(1, "x"), Input::updated(2, "y")];
+const SHADER: Shader =
+    Shader::with_inputs("elementwise", INPUTS, &[COMMON, include_str!("../../shaders/elementwise.wgsl")]);
 
 /// vec4s that an invocation takes.
 const SPAN: u32 = 4;
@@ -28,12 +30,12 @@ pub struct Elementwise {
 impl Elementwise {
     /// `y += x`
     pub fn accumulate(&self, x: Slice, y: Slice) -> Dispatch {
-        self.dispatch("accumulate", "accumulate").reads(x).writes(y).flops(self.len)
+        self.dispatch("accumulate", "accumulate").loads(x).updates(y).flops(self.len)
     }
 
     /// `y = x`
     pub fn copy(&self, x: Slice, y: Slice) -> Dispatch {
-        self.dispatch("copy", "copy").reads(x).writes(y)
+        self.dispatch("copy", "copy").loads(x).writes(y)
     }
 
     fn dispatch(&self, label: &'static str, entry: &'static str) -> Dispatch {
@@ -44,7 +46,7 @@ impl Elementwise {
 }
 
 fn pipeline(entry: &'static str) -> Pipeline {
-    Pipeline { shader: SHADER, entry, constants: vec![("SPAN", SPAN)], guarded: true }
+    Pipeline::new(SHADER, entry, vec![("SPAN", SPAN)])
 }
 
 /// Every pipeline of this file.

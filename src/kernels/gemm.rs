@@ -3,17 +3,20 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
-use super::texels::{TEXELS, from_buffers, from_texels};
-use crate::gpu::{Constants, Dispatch, Gpu, Pipeline, Shader, Slice, fits_mirror, grid};
+use crate::gpu::{Constants, Dispatch, Gpu, Input, Pipeline, Shader, Slice, grid};
 
 const TILE: &str = include_str!("../../shaders/tile.wgsl");
 const DIRECT: &str = include_str!("../../shaders/lanes_direct.wgsl");
 const SUBGROUP: &str = include_str!("../../shaders/lanes_subgroup.wgsl");
 const GEMM: &str = include_str!("../../shaders/gemm.wgsl");
-const SUM_PARTS: Shader = Shader { name: "sum_parts", parts: &[COMMON, include_str!("../../shaders/sum_parts.wgsl")] };
+const SUM_PARTS: Shader = Shader::with_inputs(
+    "sum_parts",
+    &[Input::new(1, "parts")],
+    &[COMMON, include_str!("../../shaders/sum_parts.wgsl")],
+);
 
-const BUFFERS: &str = from_buffers!(1 "a", 2 "b");
-const MIRRORS: &str = from_texels!(1 "a", 2 "b");
+/// A and B of every product.
+pub(super) const OPERANDS: &[Input] = &[Input::new(1, "a"), Input::new(2, "b")];
 
 /// How the rows of a register tile reach the invocations; see the shaders' headings for what each wins and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,8 +25,6 @@ pub enum Family {
     Direct,
     /// The eight lanes of a subgroup share what they load.
     Subgroup8,
-    /// The same, and what they load are texels; operands too large for that are loaded from buffers.
-    Texel8,
 }
 
 /// How products are computed on an adapter: a plain value, so that equal tunings give equal bits.
@@ -33,47 +34,45 @@ pub struct Tuning {
     pub family: Family,
     /// Workgroups that keep the adapter busy; sums over few outputs are split until there are as many.
     pub workgroups: u32,
+    /// Whether kernels read their inputs from [mirrors](crate::gpu::Mirror), as a software driver likes it. The same bits
+    /// come out.
+    pub mirrored: bool,
 }
 
 impl Tuning {
     /// For any adapter, the browser's included.
     pub const fn portable() -> Self {
-        Self { family: Family::Direct, workgroups: 256 }
+        Self { family: Family::Direct, workgroups: 256, mirrored: false }
     }
 
     /// For the software driver, whose subgroups have eight lanes.
-    pub const fn texel8() -> Self {
-        Self { family: Family::Texel8, workgroups: 4 }
+    pub const fn subgroup8() -> Self {
+        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true }
     }
 
-    /// What fits `gpu`: subgroups of eight and texels on a software driver that has them, else the portable one.
+    /// What fits `gpu`: subgroups of eight and mirrors on a software driver that has them, else the portable one.
     pub fn for_gpu(gpu: &Gpu) -> Self {
-        let software = gpu.info.device_type == wgpu::DeviceType::Cpu;
-        if software && Family::Texel8.runs_on(gpu) { Self::texel8() } else { Self::portable() }
+        if gpu.prefers_mirrors() { Self::subgroup8() } else { Self::portable() }
     }
 }
 
 impl Family {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Direct, Self::Subgroup8, Self::Texel8];
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Direct, Self::Subgroup8];
 
     /// Whether `gpu` can run it.
     pub fn runs_on(self, gpu: &Gpu) -> bool {
         match self {
             Self::Direct => true,
-            Self::Subgroup8 | Self::Texel8 => {
-                let sizes = [gpu.info.subgroup_min_size, gpu.info.subgroup_max_size];
-                sizes == [8, 8] && gpu.features.contains(wgpu::Features::SUBGROUP)
-            }
+            Self::Subgroup8 => gpu.has_subgroups_of(8),
         }
     }
 
     /// The shared modules in front of a product's own file, and that.
-    pub(super) const fn parts(self, own: &'static str) -> [&'static str; 6] {
+    pub(super) const fn parts(self, own: &'static str) -> [&'static str; 4] {
         match self {
-            Self::Direct => [COMMON, "", BUFFERS, TILE, DIRECT, own],
-            Self::Subgroup8 => [COMMON, "", BUFFERS, TILE, SUBGROUP, own],
-            Self::Texel8 => [COMMON, TEXELS, MIRRORS, TILE, SUBGROUP, own],
+            Self::Direct => [COMMON, TILE, DIRECT, own],
+            Self::Subgroup8 => [COMMON, TILE, SUBGROUP, own],
         }
     }
 
@@ -82,16 +81,10 @@ impl Family {
     pub(super) const fn widths(self) -> &'static [&'static [(&'static str, u32)]] {
         match self {
             Self::Direct => &[&[("COLUMNS", 1)], &[("COLUMNS", 2)]],
-            Self::Subgroup8 | Self::Texel8 => {
+            Self::Subgroup8 => {
                 &[&[("COLUMNS", 1), ("SPREAD", 1)], &[("COLUMNS", 1), ("SPREAD", 2)], &[("COLUMNS", 1), ("SPREAD", 4)]]
             }
         }
-    }
-
-    /// This family, or the one to take its place where an operand cannot be mirrored.
-    fn for_operands(self, operands: [Slice; 2]) -> Self {
-        let mirrored = operands.iter().all(|operand| fits_mirror(operand.bytes));
-        if self == Self::Texel8 && !mirrored { Self::Subgroup8 } else { self }
     }
 }
 
@@ -127,7 +120,7 @@ impl Tiling {
         let (width, columns) = match family {
             Family::Direct if n4 <= 8 => (0, 8),
             Family::Direct => (1, 16),
-            Family::Subgroup8 | Family::Texel8 => match n4 {
+            Family::Subgroup8 => match n4 {
                 1 => (0, 1),
                 2 => (1, 2),
                 _ => (2, 4),
@@ -149,15 +142,11 @@ impl Tiling {
         shader: fn(Family) -> Shader,
         mut constants: Constants,
         params: &P,
-        operands: [Slice; 2],
+        [a, b]: [Slice; 2],
     ) -> Dispatch {
-        let family = self.family.for_operands(operands);
-        constants.extend(family.widths()[self.width]);
-        let dispatch = Dispatch::new(label, pipeline(shader(family), constants), params, self.workgroups());
-        operands.into_iter().fold(dispatch, |dispatch, operand| match family {
-            Family::Direct | Family::Subgroup8 => dispatch.reads(operand),
-            Family::Texel8 => dispatch.texels(operand),
-        })
+        constants.extend(self.family.widths()[self.width]);
+        let pipeline = pipeline(shader(self.family), constants);
+        Dispatch::new(label, pipeline, params, self.workgroups()).loads(a).loads(b)
     }
 
     fn workgroups(&self) -> [u32; 3] {
@@ -184,13 +173,13 @@ pub(super) fn sum_parts(
     }
     let params = Params { len: len4, parts, n4, spare: 0 };
     Dispatch::new(label, sum_parts_pipeline(bias.is_some()), &params, grid(len4.div_ceil(64)))
-        .reads(workspace)
+        .loads(workspace)
         .reads(bias.unwrap_or(workspace))
         .writes(out)
 }
 
 fn sum_parts_pipeline(bias: bool) -> Pipeline {
-    Pipeline { shader: SUM_PARTS, entry: "sum_parts", constants: vec![("BIAS", u32::from(bias))], guarded: true }
+    Pipeline::new(SUM_PARTS, "sum_parts", vec![("BIAS", u32::from(bias))])
 }
 
 /// How the operands lie. C is always `[m, n]`, row-major.
@@ -276,13 +265,11 @@ impl Gemm {
 }
 
 fn shader(family: Family) -> Shader {
-    const DIRECT: Shader = Shader { name: "gemm.direct", parts: &Family::Direct.parts(GEMM) };
-    const SUBGROUP: Shader = Shader { name: "gemm.subgroup", parts: &Family::Subgroup8.parts(GEMM) };
-    const TEXEL: Shader = Shader { name: "gemm.texel", parts: &Family::Texel8.parts(GEMM) };
+    const DIRECT: Shader = Shader::with_inputs("gemm.direct", OPERANDS, &Family::Direct.parts(GEMM));
+    const SUBGROUP: Shader = Shader::with_inputs("gemm.subgroup", OPERANDS, &Family::Subgroup8.parts(GEMM));
     match family {
         Family::Direct => DIRECT,
         Family::Subgroup8 => SUBGROUP,
-        Family::Texel8 => TEXEL,
     }
 }
 
@@ -291,7 +278,7 @@ fn constants(op: Op, bias: bool) -> Constants {
 }
 
 fn pipeline(shader: Shader, constants: Constants) -> Pipeline {
-    Pipeline { shader, entry: "product", constants, guarded: true }
+    Pipeline::new(shader, "product", constants)
 }
 
 /// The pipelines of a product's `shader` with each of the constants, in every family and width.

@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable};
 use super::COMMON;
 use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
 
-const SHADER: Shader = Shader { name: "limits", parts: &[COMMON, include_str!("../../shaders/limits.wgsl")] };
+const SHADER: Shader = Shader::new("limits", &[COMMON, include_str!("../../shaders/limits.wgsl")]);
 const THREADS: u32 = 64;
 /// Floating-point operations of one invocation in one round: 24 multiply-adds of four lanes.
 const FLOPS_A_ROUND: u64 = 24 * 4 * 2;
@@ -44,7 +44,7 @@ pub fn copy(len: u32, source: Slice, copied: Slice) -> Dispatch {
 }
 
 fn pipeline(entry: &'static str) -> Pipeline {
-    Pipeline { shader: SHADER, entry, constants: Vec::new(), guarded: true }
+    Pipeline::new(SHADER, entry, Vec::new())
 }
 
 /// Every pipeline of this file.

@@ -23,7 +23,6 @@ pub mod similarity;
 pub mod similarity_blend;
 mod step;
 mod sweep;
-mod texels;
 
 pub use activation::Activation;
 pub use step::StepParams;
@@ -35,7 +34,7 @@ pub(crate) const COMMON: &str = include_str!("../../shaders/common.wgsl");
 
 /// Every pipeline that the engine can ask for, for compiling, dumping and testing all of them.
 pub fn all_variants() -> Vec<Pipeline> {
-    [
+    let all = [
         augment::variants(),
         batchnorm::variants(),
         batchnorm_backward::variants(),
@@ -53,5 +52,8 @@ pub fn all_variants() -> Vec<Pipeline> {
         similarity::variants(),
         similarity_blend::variants(),
     ]
-    .concat()
+    .concat();
+    let mirrored = |pipeline: &Pipeline| Pipeline { texels: true, ..pipeline.clone() };
+    let with_mirrors: Vec<Pipeline> = all.iter().filter(|p| !p.shader.inputs.is_empty()).map(mirrored).collect();
+    [all, with_mirrors].concat()
 }

@@ -4,9 +4,10 @@ use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
 use super::sweep::{WORKGROUP, groups};
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
-const SHADER: Shader = Shader { name: "pool", parts: &[COMMON, include_str!("../../shaders/pool.wgsl")] };
+const INPUTS: &[Input] = &[Input::new(1, "x"), Input::new(1, "spread_dout"), Input::new(2, "backward_dout")];
+const SHADER: Shader = Shader::with_inputs("pool", INPUTS, &[COMMON, include_str!("../../shaders/pool.wgsl")]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -67,13 +68,13 @@ impl PoolGeometry {
     /// in front of it, its backward is fused into theirs ([`super::batchnorm_backward`]).
     pub fn average(&self, x: Slice, out: Slice) -> Dispatch {
         let shape = self.shape([self.out_height(), self.out_width()]);
-        shape.dispatch("average pool", "average").reads(x).writes(out)
+        shape.dispatch("average pool", "average").loads(x).writes(out)
     }
 
     /// Writes all of `dx` `[N, H, W, channels]` from `dout` `[N, PH, PW, channels]`; 0 where no whole window reaches.
     pub fn average_backward(&self, dout: Slice, dx: Slice) -> Dispatch {
         let shape = self.shape([self.height, self.width]);
-        shape.dispatch("average pool backward", "average_backward").reads(dout).writes(dx)
+        shape.dispatch("average pool backward", "average_backward").loads(dout).writes(dx)
     }
 
     fn shape(&self, windows: [u32; 2]) -> Shape {
@@ -113,15 +114,15 @@ impl MaxPool {
 
     /// Writes the maxima of `x` `[N, H, W, channels]` to `out` `[N, H/2, W/2, channels]`.
     pub fn forward(&self, x: Slice, out: Slice) -> Dispatch {
-        self.shape([self.out_height(), self.out_width()]).dispatch("max pool", "maximum").reads(x).writes(out)
+        self.shape([self.out_height(), self.out_width()]).dispatch("max pool", "maximum").loads(x).writes(out)
     }
 
     /// Writes all of `dx` `[N, H, W, channels]`: `dout` at the first maximum of each window in row order, else 0.
     pub fn backward(&self, x: Slice, dout: Slice, dx: Slice) -> Dispatch {
         self.shape([self.height.div_ceil(2), self.width.div_ceil(2)])
             .dispatch("max pool backward", "maximum_backward")
-            .reads(x)
-            .reads(dout)
+            .loads(x)
+            .loads(dout)
             .writes(dx)
     }
 
@@ -173,7 +174,7 @@ impl Shape {
 }
 
 fn pipeline(entry: &'static str) -> Pipeline {
-    Pipeline { shader: SHADER, entry, constants: Vec::new(), guarded: true }
+    Pipeline::new(SHADER, entry, Vec::new())
 }
 
 /// Every pipeline of this file.

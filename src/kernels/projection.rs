@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use super::COMMON;
 use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
 
-const SHADER: Shader = Shader { name: "projection", parts: &[COMMON, include_str!("../../shaders/projection.wgsl")] };
+const SHADER: Shader = Shader::new("projection", &[COMMON, include_str!("../../shaders/projection.wgsl")]);
 const THREADS: u32 = 64;
 
 /// Codes of `size` numbers for labels `u32 [N]`. All at least 1.
@@ -112,7 +112,7 @@ impl Projection {
 }
 
 fn pipeline(entry: &'static str) -> Pipeline {
-    Pipeline { shader: SHADER, entry, constants: vec![("THREADS", THREADS)], guarded: true }
+    Pipeline::new(SHADER, entry, vec![("THREADS", THREADS)])
 }
 
 /// Every pipeline of this file.

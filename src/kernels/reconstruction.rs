@@ -5,10 +5,14 @@ use bytemuck::{Pod, Zeroable};
 
 use super::activation::ACTIVATION;
 use super::{Activation, COMMON};
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice};
 
-const SHADER: Shader =
-    Shader { name: "reconstruction", parts: &[COMMON, ACTIVATION, include_str!("../../shaders/reconstruction.wgsl")] };
+const INPUTS: &[Input] = &[Input::new(1, "x"), Input::updated(2, "z")];
+const SHADER: Shader = Shader::with_inputs(
+    "reconstruction",
+    INPUTS,
+    &[COMMON, ACTIVATION, include_str!("../../shaders/reconstruction.wgsl")],
+);
 
 /// vec4s that a workgroup takes at least.
 const SHORTEST_SPAN: u32 = 256;
@@ -57,8 +61,8 @@ impl Reconstruction {
             gradient_scale: (2.0 * weight / self.real as f64) as f32,
         };
         Dispatch::new("reconstruction loss", pipeline(self.activation), &params, [count, 1, 1])
-            .reads(x)
-            .writes(z)
+            .loads(x)
+            .updates(z)
             .writes(partials)
             .flops(5 * self.len)
     }
@@ -70,7 +74,7 @@ impl Reconstruction {
 
 fn pipeline(activation: Activation) -> Pipeline {
     let constants = vec![("ACTIVATION", activation.code())];
-    Pipeline { shader: SHADER, entry: "reconstruction", constants, guarded: true }
+    Pipeline::new(SHADER, "reconstruction", constants)
 }
 
 /// Every pipeline of this file.

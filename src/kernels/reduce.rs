@@ -5,10 +5,11 @@ use bytemuck::{Pod, Zeroable};
 use super::COMMON;
 use super::step::STEP;
 use super::sweep::{SWEEP, Sweep};
-use crate::gpu::{Constants, Dispatch, Pipeline, Shader, Slice};
+use crate::gpu::{Constants, Dispatch, Input, Pipeline, Shader, Slice};
 
+const INPUTS: &[Input] = &[Input::new(1, "column_x"), Input::new(1, "squares_x"), Input::new(3, "squares_other")];
 const SHADER: Shader =
-    Shader { name: "reduce", parts: &[COMMON, SWEEP, STEP, include_str!("../../shaders/reduce.wgsl")] };
+    Shader::with_inputs("reduce", INPUTS, &[COMMON, SWEEP, STEP, include_str!("../../shaders/reduce.wgsl")]);
 
 /// Most partial sums of [`sum_of_squares`].
 pub const MAX_PARTIALS: u32 = 256;
@@ -32,12 +33,12 @@ pub fn column_sum_workspace_bytes(rows: u32, channels: u32) -> u64 {
 pub fn column_sum(rows: u32, channels: u32, x: Slice, out: Slice, workspace: Slice) -> Vec<Dispatch> {
     let sweep = Sweep::reduction(rows, channels);
     if sweep.slots() <= 1 {
-        return vec![column_step("column sum", sweep).reads(x).writes(out)];
+        return vec![column_step("column sum", sweep).loads(x).writes(out)];
     }
     let flops = u64::from(rows) * u64::from(channels);
     vec![
-        column_step("column sum", sweep).reads(x).writes(workspace).flops(flops),
-        column_step("column sum finish", Sweep::whole(sweep.slots(), channels)).reads(workspace).writes(out),
+        column_step("column sum", sweep).loads(x).writes(workspace).flops(flops),
+        column_step("column sum finish", Sweep::whole(sweep.slots(), channels)).loads(workspace).writes(out),
     ]
 }
 
@@ -56,12 +57,12 @@ pub fn partials(len: u32) -> u32 {
     len.div_ceil(PARTIAL_SPAN).clamp(1, MAX_PARTIALS)
 }
 
-/// Writes [`partials`]`(len)` partial sums of the squares of the first `len` elements of `x` to `out`.
+/// Writes [`partials`]`(len)` partial sums of the squares of the first `len` elements, a multiple of 4, of `x` to `out`.
 pub fn sum_of_squares(len: u32, x: Slice, out: Slice) -> Dispatch {
     let count = partials(len);
-    let params = Params { words: [len, len.div_ceil(count), 0, 0] };
+    let params = Params { words: [len / 4, (len / 4).div_ceil(count), 0, 0] };
     Dispatch::new("sum of squares", pipeline("sum_of_squares", Vec::new()), &params, [count, 1, 1])
-        .reads(x)
+        .loads(x)
         .writes(out)
         .flops(2 * u64::from(len))
 }
@@ -69,12 +70,12 @@ pub fn sum_of_squares(len: u32, x: Slice, out: Slice) -> Dispatch {
 /// The same of the differences between the first `len` elements of `x` and `y`.
 pub fn sum_of_squared_differences(len: u32, x: Slice, y: Slice, out: Slice) -> Dispatch {
     let count = partials(len);
-    let params = Params { words: [len, len.div_ceil(count), 0, 0] };
+    let params = Params { words: [len / 4, (len / 4).div_ceil(count), 0, 0] };
     let pipeline = pipeline("sum_of_squared_differences", Vec::new());
     Dispatch::new("sum of squared differences", pipeline, &params, [count, 1, 1])
-        .reads(x)
+        .loads(x)
         .writes(out)
-        .reads(y)
+        .loads(y)
         .flops(3 * u64::from(len))
 }
 
@@ -155,7 +156,7 @@ fn pipeline(entry: &'static str, mut constants: Constants) -> Pipeline {
         // The file names these constants, whichever entry point is compiled.
         constants = metrics_constants([false; 4]);
     }
-    Pipeline { shader: SHADER, entry, constants, guarded: true }
+    Pipeline::new(SHADER, entry, constants)
 }
 
 /// Every pipeline of this file.

@@ -10,23 +10,23 @@ use super::COMMON;
 use super::similarity::Target;
 use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
 
-const SHADER: Shader =
-    Shader { name: "similarity_blend", parts: &[COMMON, include_str!("../../shaders/similarity_blend.wgsl")] };
+const SHADER: Shader = Shader::new("similarity_blend", &[COMMON, include_str!("../../shaders/similarity_blend.wgsl")]);
 const THREADS: u32 = 64;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     batch: u32,
+    stride: u32,
     same: f32,
     other: f32,
     first_share: f32,
     second_share: f32,
     loss_scale: f32,
-    spare: [u32; 2],
+    spare: u32,
 }
 
-/// Matrices of `batch` samples.
+/// Matrices of `batch` samples, `f32 [N, stride]` with N up to a multiple of 4 as `stride`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Blend {
     /// N.
@@ -43,9 +43,9 @@ impl Blend {
         self.first + self.second
     }
 
-    /// Writes the blended target `[N, N]`: `target` is what `kind` says, `matrix` the second target `[N, N]`.
+    /// Writes the blended target `[N, stride]`: `target` is what `kind` says, `matrix` the second target `[N, stride]`.
     pub fn blend(&self, kind: Target, target: Slice, matrix: Slice, blended: Slice) -> Dispatch {
-        let workgroups = grid((self.batch * self.batch).div_ceil(THREADS));
+        let workgroups = grid((self.batch * self.batch.next_multiple_of(4)).div_ceil(THREADS));
         self.call("blended target", "blend", kind, workgroups).reads(target).reads(matrix).writes(blended)
     }
 
@@ -61,19 +61,20 @@ impl Blend {
         let square = u64::from(self.batch) * u64::from(self.batch);
         let params = Params {
             batch: self.batch,
+            stride: self.batch.next_multiple_of(4),
             same,
             other,
             first_share: share(self.first),
             second_share: share(self.second),
             loss_scale: (square as f64).recip() as f32,
-            spare: [0; 2],
+            spare: 0,
         };
         Dispatch::new(label, pipeline(entry, kind), &params, workgroups).flops(3 * square)
     }
 }
 
 fn pipeline(entry: &'static str, kind: Target) -> Pipeline {
-    Pipeline { shader: SHADER, entry, constants: vec![("THREADS", THREADS), kind.constant()], guarded: true }
+    Pipeline::new(SHADER, entry, vec![("THREADS", THREADS), kind.constant()])
 }
 
 /// Every pipeline of this file.

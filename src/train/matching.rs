@@ -56,11 +56,11 @@ impl Builder<'_> {
         let loss = self.similarity_of(shape, block.map.is_conv());
         match (supervised, unsupervised) {
             (Some(goal), None) => {
-                let (rows, _) = self.match_one(block, &loss, z, goal, weights.sim);
+                let rows = self.match_one(block, &loss, z, goal, weights.sim);
                 Losses { sim: Some(rows), ..Losses::default() }
             }
             (None, Some(goal)) => {
-                let (rows, _) = self.match_one(block, &loss, z, goal, weights.unsup);
+                let rows = self.match_one(block, &loss, z, goal, weights.unsup);
                 Losses { unsup: Some((rows, self.batch)), ..Losses::default() }
             }
             (Some(first), Some(second)) => {
@@ -68,24 +68,26 @@ impl Builder<'_> {
                 let blended = self.scratch(&block.name, "blended target", loss.matrix_bytes());
                 self.emit([blend.blend(first.target, first.slice, second.slice, blended)]);
                 let goal = Goal { target: Target::Matrix, slice: blended };
-                let (_, matrix) = self.match_one(block, &loss, z, goal, blend.weight());
+                let buffers = self.similarity_buffers(&block.name, &loss, z, goal.slice);
+                self.emit(loss.forward(&buffers, goal.target));
                 let [sim, unsup] = [(first, "sim distance"), (second, "unsup distance")].map(|(goal, what)| {
                     let rows = self.scratch(&block.name, what, loss.rows_bytes());
-                    self.emit([blend.distance(goal.target, goal.slice, matrix, rows)]);
+                    self.emit([blend.distance(goal.target, goal.slice, buffers.matrix, rows)]);
                     rows
                 });
+                self.emit(loss.backward(&buffers, goal.target, blend.weight() as f32));
                 Losses { sim: Some(sim), unsup: Some((unsup, self.batch)), pred: None }
             }
             (None, None) => Losses::default(),
         }
     }
 
-    /// One loss of the similarities of `z`, forward and backward: parts of the loss, and the similarities.
-    fn match_one(&mut self, block: &Block, loss: &Similarity, z: Slice, goal: Goal, weight: f64) -> (Slice, Slice) {
+    /// One loss of the similarities of `z`, forward and backward: parts of the loss.
+    fn match_one(&mut self, block: &Block, loss: &Similarity, z: Slice, goal: Goal, weight: f64) -> Slice {
         let buffers = self.similarity_buffers(&block.name, loss, z, goal.slice);
         self.emit(loss.forward(&buffers, goal.target));
         self.emit(loss.backward(&buffers, goal.target, weight as f32));
-        (buffers.rows, buffers.matrix)
+        buffers.rows
     }
 
     /// What the supervised loss matches: the labels, or the similarities of their codes.
@@ -131,17 +133,20 @@ impl Builder<'_> {
             channels: pad4(shape.c) as u32,
             real_channels: shape.c as u32,
             mode,
+            tuning: self.network.tuning,
         }
     }
 
     fn similarity_buffers(&mut self, name: &str, loss: &Similarity, z: Slice, target: Slice) -> SimilarityBuffers {
+        let workspace = loss.workspace_bytes();
         SimilarityBuffers {
             z,
             u: self.scratch(name, "u", loss.u_bytes()),
             stats: self.scratch(name, "sim stats", loss.stats_bytes()),
             matrix: self.scratch(name, "similarity", loss.matrix_bytes()),
             rows: self.scratch(name, "sim rows", loss.rows_bytes()),
-            coefficients: self.scratch(name, "sim coefficients", loss.coefficients_bytes()),
+            df: self.scratch(name, "sim features' gradient", loss.df_bytes()),
+            workspace: (workspace > 0).then(|| self.scratch(name, "sim workspace", workspace)),
             target,
         }
     }

@@ -59,7 +59,7 @@ impl Plan {
             .filter_map(|(index, (info, span))| Some((TensorId(index as u32), info.bytes, span?)))
             .collect();
         let assignment = pool.assign(&wanted).into_iter().collect();
-        let spans = schedule(&mut stages);
+        let spans = schedule(&mut stages, network.tuning.mirrored);
         let textures = pool.assign_mirrors(&spans);
         for refresh in stages.iter_mut().flat_map(|stage| &mut stage.refreshes) {
             refresh.texture = textures[refresh.texture];

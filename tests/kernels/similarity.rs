@@ -1,10 +1,11 @@
 //! Similarity matching on the device: features, cosines, loss and gradient, in both modes.
 
+use predsim::kernels::gemm::Tuning;
 use predsim::kernels::similarity::{Mode, Similarity, SimilarityBuffers, Target};
 use proptest::prelude::*;
 
 use crate::similarity_reference::{Case, Rows, cosines, mean, norm, unit};
-use crate::support::{FencedLab, Sum, assert_close, assert_sums, wide};
+use crate::support::{FencedLab, Sum, assert_close, assert_sums, gpu, wide};
 
 /// What the device made of a case.
 struct Outcome {
@@ -25,20 +26,29 @@ fn run(case: &Case) -> Outcome {
         stats: lab.poisoned(shape.stats_bytes()),
         matrix: lab.poisoned(shape.matrix_bytes()),
         rows: lab.poisoned(shape.rows_bytes()),
-        coefficients: lab.poisoned(shape.coefficients_bytes()),
+        df: lab.poisoned(shape.df_bytes()),
+        workspace: Some(lab.poisoned(shape.workspace_bytes())),
         target: lab.tensor(&case.labels),
     };
     lab.run(shape.forward(&buffers, target));
     let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert!(bits(&lab.read::<f32>(buffers.z)) == bits(&case.z), "the forward pass changed z");
+    let matrix = unpadded(shape, &lab.read(buffers.matrix));
     lab.run(shape.backward(&buffers, target, case.scale));
     Outcome {
         u: lab.read(buffers.u),
         stats: lab.read(buffers.stats),
-        matrix: lab.read(buffers.matrix),
+        matrix,
         rows: lab.read(buffers.rows),
         dz: lab.read(buffers.z),
     }
+}
+
+/// The matrix without the zeros that fill its rows up to multiples of 4.
+fn unpadded(shape: Similarity, matrix: &[f32]) -> Vec<f32> {
+    let (n, stride) = (shape.batch as usize, shape.batch.next_multiple_of(4) as usize);
+    assert!(matrix.chunks(stride).all(|row| row[n..].iter().all(|v| *v == 0.0 || v.is_nan())), "{shape:?}");
+    matrix.chunks(stride).flat_map(|row| row[..n].to_vec()).collect()
 }
 
 /// Spreads the features of each sample over the device's lanes; pad lanes are 0.
@@ -55,7 +65,9 @@ fn check(case: &Case) -> Outcome {
     let centred = case.centred(&z);
     let got = run(case);
     let units: Rows = centred.iter().map(|c| unit(c)).collect();
-    assert_close(&what("u"), &got.u, &padded(shape, &units), 1e-5);
+    let (u, filling) = got.u.split_at((shape.batch * shape.features_len()) as usize);
+    assert_close(&what("u"), u, &padded(shape, &units), 1e-5);
+    assert!(filling.iter().all(|&v| v == 0.0), "{}", what("rows past the batch"));
     let norms: Vec<f32> = got.stats.iter().step_by(4).take(shape.batch as usize).copied().collect();
     assert_close(&what("norms"), &norms, &centred.iter().map(|c| norm(c)).collect::<Vec<_>>(), 1e-5);
     if shape.mode == Mode::SpatialStd {
@@ -88,11 +100,19 @@ fn shapes() -> impl Strategy<Value = Similarity> {
         channels: real_channels.next_multiple_of(4),
         real_channels,
         mode,
+        tuning: Tuning::for_gpu(gpu()),
     })
 }
 
 const MODES: [Mode; 2] = [Mode::SpatialStd, Mode::Flat];
-const SMALL: Similarity = Similarity { batch: 5, spatial: 6, channels: 8, real_channels: 7, mode: Mode::SpatialStd };
+const SMALL: Similarity = Similarity {
+    batch: 5,
+    spatial: 6,
+    channels: 8,
+    real_channels: 7,
+    mode: Mode::SpatialStd,
+    tuning: Tuning::portable(),
+};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
@@ -108,7 +128,8 @@ proptest! {
 fn large_shapes_match() {
     for (batch, spatial, channels) in [(131, 4, 68), (259, 1, 36), (9, 1, 1024), (3, 257, 260), (2, 4100, 8)] {
         for mode in MODES {
-            let shape = Similarity { batch, spatial, channels, real_channels: channels - 1, mode };
+            let tuning = Tuning::for_gpu(gpu());
+            let shape = Similarity { batch, spatial, channels, real_channels: channels - 1, mode, tuning };
             check(&Case::random(shape, 10, u64::from(batch)));
         }
     }

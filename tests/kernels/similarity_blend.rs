@@ -1,10 +1,11 @@
 //! Similarities matched to a given matrix, and to two targets at once.
 
+use predsim::kernels::gemm::Tuning;
 use predsim::kernels::similarity::{Mode, Similarity, SimilarityBuffers, Target};
 use predsim::kernels::similarity_blend::Blend;
 use proptest::prelude::*;
 
-use crate::support::{FencedLab, assert_close, random};
+use crate::support::{FencedLab, assert_close, gpu, random};
 
 /// `z [N, spatial, channels]` with zero pad lanes, labels, and a symmetric target with ones on its diagonal.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ struct Case {
 impl Case {
     fn new(batch: u32, spatial: u32, real_channels: u32, classes: u32, mode: Mode, seed: u64) -> Self {
         let channels = real_channels.next_multiple_of(4);
-        let shape = Similarity { batch, spatial, channels, real_channels, mode };
+        let shape = Similarity { batch, spatial, channels, real_channels, mode, tuning: Tuning::for_gpu(gpu()) };
         let n = batch as usize;
         let z = random(seed, (batch * spatial * channels) as usize);
         let z = z.iter().enumerate().map(|(i, &v)| if i as u32 % channels < real_channels { v } else { 0.0 }).collect();
@@ -32,7 +33,7 @@ impl Case {
 
     /// Cosines of the centred features of `z`.
     fn similarities(&self, z: &[f64]) -> Vec<f64> {
-        let Similarity { batch, spatial, channels, real_channels, mode } = self.shape;
+        let Similarity { batch, spatial, channels, real_channels, mode, .. } = self.shape;
         let [n, s, c, real] = [batch, spatial, channels, real_channels].map(|v| v as usize);
         let value = |i: usize, p: usize, k: usize| z[(i * s + p) * c + k];
         let features = |i: usize| -> Vec<f64> {
@@ -63,6 +64,13 @@ impl Case {
         let n = self.labels.len();
         let other = -1.0 / (f64::from(self.classes) - 1.0);
         (0..n * n).map(|at| if self.labels[at / n] == self.labels[at % n] { 1.0 } else { other }).collect()
+    }
+
+    /// The matrix as the device has it: rows filled up to a multiple of 4, with what nobody may read.
+    fn padded(&self) -> Vec<f32> {
+        let n = self.shape.batch as usize;
+        let filling = vec![f32::NAN; n.next_multiple_of(4) - n];
+        self.matrix.chunks(n).flat_map(|row| [row, &filling].concat()).collect()
     }
 
     fn matrix(&self) -> Vec<f64> {
@@ -97,7 +105,8 @@ impl Case {
             stats: room(self.shape.stats_bytes()),
             matrix: room(self.shape.matrix_bytes()),
             rows: room(self.shape.rows_bytes()),
-            coefficients: room(self.shape.coefficients_bytes()),
+            df: room(self.shape.df_bytes()),
+            workspace: Some(room(self.shape.workspace_bytes())),
             z: lab.tensor(&self.z),
             target,
         }
@@ -115,7 +124,7 @@ fn close(what: &str, rows: &[f32], want: f64) {
 
 fn check_matrix_target(case: &Case, scale: f32) {
     let mut lab = FencedLab::new();
-    let target = lab.tensor(&case.matrix);
+    let target = lab.tensor(&case.padded());
     let buffers = case.buffers(&mut lab, target);
     lab.run(case.shape.forward(&buffers, Target::Matrix));
     lab.run(case.shape.backward(&buffers, Target::Matrix, scale));
@@ -129,7 +138,7 @@ fn check_matrix_target(case: &Case, scale: f32) {
 fn check_two_targets(case: &Case, first: f64, second: f64) {
     let mut lab = FencedLab::new();
     let labels = lab.tensor(&case.labels);
-    let matrix = lab.tensor(&case.matrix);
+    let matrix = lab.tensor(&case.padded());
     let blended = lab.poisoned(case.shape.matrix_bytes());
     let buffers = case.buffers(&mut lab, blended);
     let [to_labels, to_matrix] = [0; 2].map(|_| lab.poisoned(case.shape.rows_bytes()));
@@ -188,7 +197,7 @@ fn a_loss_of_no_weight_has_no_gradient() {
     check_two_targets(&case, 0.0, 1.0);
     let mut lab = FencedLab::new();
     let labels = lab.tensor(&case.labels);
-    let matrix = lab.tensor(&case.matrix);
+    let matrix = lab.tensor(&case.padded());
     let blended = lab.poisoned(case.shape.matrix_bytes());
     let nothing = Blend { batch: 5, first: 0.0, second: 0.0 };
     lab.run(vec![nothing.blend(Target::Labels { classes: 3 }, labels, matrix, blended)]);

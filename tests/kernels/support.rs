@@ -52,14 +52,20 @@ const BEHIND: u64 = 1024;
 /// the same: the software driver drops what lies outside of a binding. Hence the canaries behind a tensor belong to its
 /// binding, where nothing but the kernel keeps it from writing.
 pub struct FencedLab {
-    lab: Lab<'static>,
+    /// The same tensors twice on a device that prefers mirrors: one lab's kernels read those, the other's do not.
+    labs: Vec<Lab<'static>>,
     /// Bytes of each tensor without its canaries, by its number.
     content: Vec<u64>,
 }
 
 impl FencedLab {
     pub fn new() -> Self {
-        Self { lab: Lab::new(gpu()), content: Vec::new() }
+        let mut labs = vec![Lab::new(gpu())];
+        if gpu().prefers_mirrors() {
+            labs.push(Lab::new(gpu()));
+            labs[1].set_mirrored(false);
+        }
+        Self { labs, content: Vec::new() }
     }
 
     /// A tensor holding `values`, filled up with zeros to whole words.
@@ -68,7 +74,9 @@ impl FencedLab {
         content.resize(content.len().next_multiple_of(4), 0);
         let number = self.content.len() as u32;
         let canaries = |bytes: u64| (0..bytes as u32 / 4).flat_map(|word| canary(number, word).to_ne_bytes()).collect();
-        let whole = self.lab.tensor(&[canaries(FRONT), content.clone(), canaries(BEHIND)].concat()).expect("a tensor");
+        let fenced = [canaries(FRONT), content.clone(), canaries(BEHIND)].concat();
+        let slices: Vec<Slice> = self.labs.iter_mut().map(|lab| lab.tensor(&fenced).expect("a tensor")).collect();
+        let whole = slices[0];
         self.content.push(content.len() as u64);
         Slice { offset: FRONT, bytes: whole.bytes - FRONT, ..whole }
     }
@@ -78,18 +86,22 @@ impl FencedLab {
         self.tensor(&vec![f32::NAN; bytes as usize / 4])
     }
 
-    /// Runs `dispatches` in order; panics if one of them wrote outside of its tensors.
+    /// Runs `dispatches` in order; panics if one of them wrote outside of its tensors, or if reading inputs from mirrors
+    /// makes other bits.
     #[track_caller]
     pub fn run(&self, dispatches: Vec<Dispatch>) {
         let labels: Vec<&str> = dispatches.iter().map(|dispatch| dispatch.label).collect();
-        self.lab.run(dispatches).expect("the device works");
+        self.labs.iter().for_each(|lab| lab.run(dispatches.clone()).expect("the device works"));
         for (number, &bytes) in (0..).zip(&self.content) {
-            let tensor = TensorId(number);
-            let front = Slice { tensor, offset: 0, bytes: FRONT };
-            let behind = Slice { tensor, offset: FRONT + bytes, bytes: BEHIND };
-            for (place, canaries) in [("before", front), ("behind", behind)] {
-                let words: Vec<u32> = wait(self.lab.read(canaries));
-                let touched = (0..).zip(words).find(|&(index, word)| word != canary(number, index));
+            let whole = Slice { tensor: TensorId(number), offset: 0, bytes: FRONT + bytes + BEHIND };
+            let words: Vec<Vec<u32>> = self.labs.iter().map(|lab| wait(lab.read(whole))).collect();
+            assert!(
+                words.iter().all(|other| *other == words[0]),
+                "{labels:?}: mirrors make other bits in tensor {number}"
+            );
+            let (front, rest) = words[0].split_at(FRONT as usize / 4);
+            for (place, canaries) in [("before", front), ("behind", &rest[bytes as usize / 4..])] {
+                let touched = (0..).zip(canaries).find(|&(index, &word)| word != canary(number, index));
                 assert_eq!(touched, None, "{labels:?} wrote {place} tensor {number}");
             }
         }
@@ -99,7 +111,7 @@ impl FencedLab {
     pub fn read<T: bytemuck::Pod>(&self, tensor: Slice) -> Vec<T> {
         match self.content[tensor.tensor.0 as usize] {
             0 => Vec::new(),
-            bytes => wait(self.lab.read(Slice { bytes, ..tensor })),
+            bytes => wait(self.labs[0].read(Slice { bytes, ..tensor })),
         }
     }
 }
