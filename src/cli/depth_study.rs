@@ -111,11 +111,6 @@ fn plans(args: &DepthStudyArgs) -> Result<Vec<Settings>, CliError> {
                 ..args.flags.clone()
             };
             let (_, settings) = Recipe::with_flags(Some(&args.recipe), &flags)?;
-            if settings.train.is_greedy() {
-                return Err(CliError::usage(
-                    "--schedule must be simultaneous in a depth study, which compares with backprop",
-                ));
-            }
             plans.push(settings);
         }
     }

@@ -4,4 +4,5 @@ mod errors;
 mod experiments;
 mod inspect;
 mod runs;
+mod study;
 mod support;
