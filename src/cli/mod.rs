@@ -3,10 +3,13 @@
 //! - `flags`, `recipe`, `settings`: from what the user writes to a complete set of settings
 //! - `engine`: from settings to a trainer on a device
 //! - `run_folder`, `progress`, `output`: what a run leaves and what it shows
+//! - `chart`: line charts as pictures
 //! - `error`: what ends a command early, and with which exit code
 
 mod bench;
+mod chart;
 mod data;
+mod depth_study;
 mod devices;
 mod engine;
 mod error;
@@ -58,6 +61,8 @@ enum Command {
     Plan(Box<plan::PlanArgs>),
     /// Time kernels against the adapter's limits, or whole training steps
     Bench(bench::BenchArgs),
+    /// Compare gradients over depth, trained by backpropagation and by local losses, and draw them
+    DepthStudy(Box<depth_study::DepthStudyArgs>),
     /// List the adapters with their limits and features
     Devices(devices::DevicesArgs),
     /// List the built-in recipes
@@ -94,6 +99,7 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Predict(args) => predict::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::DepthStudy(args) => depth_study::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Recipes(args) => recipes::run(&args),
         Command::Data(command) => data::run(&command),

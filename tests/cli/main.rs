@@ -8,4 +8,5 @@ mod folders;
 mod inspect;
 mod runs;
 mod server;
+mod study;
 mod support;
