@@ -211,7 +211,7 @@ fn dropout_wherever_it_is() {
     let resnet = dropout(config("resnet18", [29, 29, 1]));
     for pre_act in [false, true] {
         let config = ModelConfig { pre_act, ..resnet.clone() };
-        check(&gpu, &format!("resnet18, pre_act {pre_act}, no_detach"), config, true, 40);
+        check(&gpu, &format!("resnet18, pre_act {pre_act}, no_detach"), config, true, 25);
     }
     for model in ["wresnet10-1", "wresnet10-1a"] {
         let config = dropout(config(model, [29, 29, 1]));
