@@ -1,5 +1,5 @@
-// One update of a whole arena of parameters. Constants: THREADS, PER_THREAD (vec4s an invocation updates), KIND
-// (0 sgd, 1 sgd with momentum, 2 adam, 3 amsgrad). Formulas: "Optimisers" of the golden cases' description.
+// One update of a whole arena of parameters. Constants: THREADS, PER_THREAD (vec4s an invocation updates).
+// An entry point a rule. Formulas: "Optimisers" of the golden cases' description.
 //
 // A pad lane holds parameter 0 and gets gradient 0, so its state stays 0 and its step is 0 / (0 + eps) = 0.
 

@@ -1,13 +1,13 @@
 //! Line charts with a logarithmic axis, as pictures: panels side by side that share both axes and the legend.
 //!
-//! Everything is drawn twice as large and scaled down at the end, which smooths the lines; letters come from a bitmap font
-//! that is compiled in, so that no font has to be found on the machine.
+//! Everything is drawn twice as large and scaled down at the end, which smooths the lines.
 
 use std::ops::RangeInclusive;
 
-use font8x8::UnicodeFonts;
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
+
+use super::letters::{INK, write};
 
 /// Factor by which everything is drawn larger.
 const FINE: u32 = 2;
@@ -24,7 +24,6 @@ const LETTER: u32 = 12;
 const TICKS: usize = 9;
 
 const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
-const INK: Rgb<u8> = Rgb([40, 40, 40]);
 const GRID: Rgb<u8> = Rgb([225, 225, 225]);
 /// The lines' colours in turn, tellable apart without seeing red or green (Okabe & Ito 2008).
 const COLOURS: [Rgb<u8>; 5] =
@@ -192,19 +191,7 @@ impl Canvas {
 
     /// One line of text whose upper left corner is at (`x`, `y`).
     fn text(&mut self, x: u32, y: u32, text: &str) {
-        let side = FINE * LETTER;
-        for (index, letter) in text.chars().enumerate() {
-            let glyph = font8x8::BASIC_FONTS.get(letter).unwrap_or_default();
-            for row in 0..side {
-                for column in 0..side {
-                    let set = glyph[(row * 8 / side) as usize] >> (column * 8 / side) & 1 == 1;
-                    let (left, top) = (FINE * x + index as u32 * side + column, FINE * y + row);
-                    if let (true, Some(pixel)) = (set, self.0.get_pixel_mut_checked(left, top)) {
-                        *pixel = INK;
-                    }
-                }
-            }
-        }
+        write(&mut self.0, text, [FINE * x, FINE * y], FINE * LETTER / 8);
     }
 }
 

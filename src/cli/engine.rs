@@ -37,12 +37,8 @@ pub fn load_data(settings: &Settings) -> Result<Dataset, CliError> {
 
 /// A network for pictures of the data set `spec`, which reach the device as bytes.
 pub fn network(model: Model, train: TrainConfig, spec: &DatasetSpec, tuning: Tuning) -> Network {
-    let channel = |values: &[f32], index: usize, missing: f32| values.get(index).copied().unwrap_or(missing);
-    let source = Source::Pixels {
-        mean: std::array::from_fn(|index| channel(spec.mean, index, 0.0)),
-        std: std::array::from_fn(|index| channel(spec.std, index, 1.0)),
-    };
-    Network::new(model, train, source, tuning)
+    let [mean, std] = spec.normalisation();
+    Network::new(model, train, Source::Pixels { mean, std }, tuning)
 }
 
 /// A trainer with its plans made, and the parameters of `checkpoint` or the published initialisation in it.

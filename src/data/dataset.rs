@@ -34,6 +34,12 @@ pub struct DatasetSpec {
 }
 
 impl DatasetSpec {
+    /// `mean` and `std` of three channels, as the device takes them; channels that pictures lack have 0 and 1.
+    pub fn normalisation(&self) -> [[f32; 3]; 2] {
+        [(self.mean, 0.0), (self.std, 1.0)]
+            .map(|(of, missing)| std::array::from_fn(|channel| of.get(channel).copied().unwrap_or(missing)))
+    }
+
     /// Rows and columns of a picture.
     pub fn size(&self) -> ImageSize {
         ImageSize { height: self.height, width: self.width }

@@ -121,8 +121,7 @@ fn batch(data: &Dataset, samples: &Arc<[u32]>, draw: Option<Draw>, cutout: Optio
 fn seen(gpu: &Gpu, data: &Dataset, batch: &Batch, cutout: Option<Cutout>) -> Result<Vec<RgbImage>, CliError> {
     let spec = &data.spec;
     let [height, width, channels] = [spec.height, spec.width, spec.channels];
-    let values = |of: &[f32], missing| std::array::from_fn(|channel| of.get(channel).copied().unwrap_or(missing));
-    let (mean, std): ([f32; 3], [f32; 3]) = (values(spec.mean, 0.0), values(spec.std, 1.0));
+    let [mean, std] = spec.normalisation();
     let count = batch.crops.len() as u32;
     let kernel = augment::Augment { batch: count, height, width, channels, rows: false, mean, std };
     let mut lab = Lab::new(gpu);

@@ -1,8 +1,9 @@
 //! A sheet of pictures in rows, each row under its caption.
 
-use font8x8::legacy::BASIC_LEGACY;
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
+
+use super::super::letters::write;
 
 /// Pixels between pictures.
 const GAP: u32 = 4;
@@ -11,7 +12,6 @@ const ROWS: u32 = 84;
 /// Rows of a caption's letters: 8 doubled.
 const LETTER: u32 = 16;
 const PAPER: Rgb<u8> = Rgb([255; 3]);
-const INK: Rgb<u8> = Rgb([40, 40, 40]);
 
 /// Pictures that belong together.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub fn draw(rows: &[Row]) -> RgbImage {
     let down = LETTER + height + 3 * GAP;
     let mut sheet = RgbImage::from_pixel(GAP + across * (width + GAP), rows.len() as u32 * down + GAP, PAPER);
     for (top, row) in (GAP..).step_by(down as usize).zip(rows) {
-        write(&mut sheet, &row.caption, GAP, top);
+        write(&mut sheet, &row.caption, [GAP, top], LETTER / 8);
         for (left, picture) in (GAP..).step_by((width + GAP) as usize).zip(&row.pictures) {
             let large = imageops::resize(picture, width, height, FilterType::Nearest);
             imageops::replace(&mut sheet, &large, left.into(), (top + LETTER + GAP).into());
@@ -40,24 +40,9 @@ pub fn draw(rows: &[Row]) -> RgbImage {
     sheet
 }
 
-/// Writes a line of text; what the font does not have becomes a question mark, what does not fit is left out.
-fn write(sheet: &mut RgbImage, text: &str, left: u32, top: u32) {
-    let glyph = |letter: char| BASIC_LEGACY.get(letter as usize).unwrap_or(&BASIC_LEGACY[usize::from(b'?')]);
-    for (letter, x) in text.chars().zip((left..sheet.width()).step_by(LETTER as usize)) {
-        for (y, bits) in (top..).step_by(2).zip(glyph(letter)) {
-            for column in (0..8).filter(|column| bits >> column & 1 == 1) {
-                for (dy, dx) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                    if let Some(pixel) = sheet.get_pixel_mut_checked(x + 2 * column + dx, y + dy) {
-                        *pixel = INK;
-                    }
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::super::letters::INK;
     use super::*;
 
     #[test]
