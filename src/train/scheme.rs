@@ -78,8 +78,7 @@ fn trained(builder: &mut Builder<'_>, module: &Range<usize>, at: &mut Position) 
         output_joined(builder, at.x, tail)
     });
     builder.walk_back(blocks, gradient, |builder, block: &BlockPass| {
-        builder.metrics(block.index, block.heads.losses, Mode::Train);
-        builder.update(block.index);
+        builder.close_training(block.index, block.heads.losses);
         let title = network.title(block.index);
         let whole_step = block.index == last && !network.joined();
         builder.close_stage(if whole_step { title.to_owned() } else { format!("{title} backward") });
@@ -103,9 +102,10 @@ fn output_joined(builder: &mut Builder<'_>, x: Slice, tail: &[Pass]) -> Slice {
 
 fn close_output(builder: &mut Builder<'_>, rows: Slice, mode: Mode) {
     let owner = builder.network.output();
-    builder.metrics(owner, Losses { pred: Some(rows), ..Losses::default() }, mode);
-    if mode == Mode::Train {
-        builder.update(owner);
+    let losses = Losses { pred: Some(rows), ..Losses::default() };
+    match mode {
+        Mode::Train => builder.close_training(owner, losses),
+        Mode::Evaluate => builder.close_evaluation(owner, losses),
     }
     builder.close_stage("output");
 }
