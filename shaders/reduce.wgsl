@@ -65,15 +65,24 @@ fn column_sum(
 @group(0) @binding(2) var<storage, read_write> squares_out: array<f32>;
 
 var<workgroup> lane_squares: array<f32, 64>;
+var<workgroup> eight_squares: array<f32, 8>;
 
-// The lanes' sums, added up by the first of them.
+// The lanes' sums, added up in two levels of eight.
 fn close_squares(group: u32, lane: u32, sum: f32) {
     lane_squares[lane] = sum;
     workgroupBarrier();
+    if (lane < 8u) {
+        var eight = 0.0;
+        for (var other = 0u; other < 8u; other += 1u) {
+            eight += lane_squares[8u * lane + other];
+        }
+        eight_squares[lane] = eight;
+    }
+    workgroupBarrier();
     if (lane == 0u) {
         var total = 0.0;
-        for (var other = 0u; other < 64u; other += 1u) {
-            total += lane_squares[other];
+        for (var eight = 0u; eight < 8u; eight += 1u) {
+            total += eight_squares[eight];
         }
         squares_out[group] = total;
     }

@@ -54,11 +54,14 @@ fn workgroup_sum(local: u32, value: vec4<f32>) -> f32 {
         block_sum[local] = sum;
     }
     workgroupBarrier();
-    var total = 0.0;
-    for (var i = 0u; i < THREADS / 8u; i++) {
-        total += block_sum[i];
+    if (local == 0u) {
+        var total = 0.0;
+        for (var i = 0u; i < THREADS / 8u; i++) {
+            total += block_sum[i];
+        }
+        part_sum[0] = total;
     }
-    return total;
+    return workgroupUniformLoad(&part_sum[0]);
 }
 
 // Mean and sum of squared deviations of some values of a map.

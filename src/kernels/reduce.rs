@@ -14,7 +14,7 @@ const SHADER: Shader =
 /// Most partial sums of [`sum_of_squares`].
 pub const MAX_PARTIALS: u32 = 256;
 /// Elements that a workgroup of [`sum_of_squares`] takes at least.
-const PARTIAL_SPAN: u32 = 1024;
+pub const PARTIAL_SPAN: u32 = 2048;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
