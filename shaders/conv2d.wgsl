@@ -7,6 +7,9 @@
 // MODE 2, gradient of w: a row is a tap and an input channel, k runs over all output pixels of the batch, split into
 //         parts (workgroup z) that `sum_parts` adds up.
 // Constants besides: BIAS; COLUMNS; the family's GROUPS and BANDS.
+//
+// Conditions in the inner loop are joined by & and not by &&, which is a branch: unrolled over eight rows, a dozen branches
+// take a browser's software driver (SwiftShader) minutes to compile.
 
 struct Params {
     batch: u32,
@@ -85,7 +88,7 @@ fn load_row(anchor: Anchor, at: Step) -> vec4<f32> {
     if (MODE == 0u) {
         let y = bitcast<u32>(anchor.y + i32(at.tap_y));
         let x = bitcast<u32>(anchor.x + i32(at.tap_x));
-        let inside = y < params.height && x < params.width;
+        let inside = (y < params.height) & (x < params.width);
         let index = anchor.sample + (y * params.width + x) * params.cin4 + at.channel;
         return select(vec4<f32>(0.0), a[select(0u, index, inside)], inside);
     }
@@ -93,11 +96,11 @@ fn load_row(anchor: Anchor, at: Step) -> vec4<f32> {
     var x = bitcast<u32>(anchor.x - i32(at.tap_x));
     var inside = true;
     if (STRIDE > 1u) {
-        inside = y % STRIDE == 0u && x % STRIDE == 0u && bitcast<i32>(y) >= 0 && bitcast<i32>(x) >= 0;
+        inside = (y % STRIDE == 0u) & (x % STRIDE == 0u) & (bitcast<i32>(y) >= 0) & (bitcast<i32>(x) >= 0);
         y /= STRIDE;
         x /= STRIDE;
     }
-    inside = inside && y < params.out_height && x < params.out_width;
+    inside = inside & (y < params.out_height) & (x < params.out_width);
     let index = anchor.sample + (y * params.out_width + x) * params.cout4 + at.channel;
     return select(vec4<f32>(0.0), a[select(0u, index, inside)], inside);
 }
@@ -135,7 +138,7 @@ fn quad_of(index: u32) -> Quad {
 // The next output pixel: (sample, y, x, number).
 fn next_pixel(pixel: vec4<u32>) -> vec4<u32> {
     let last_x = pixel.z + 1u == params.out_width;
-    let last_y = last_x && pixel.y + 1u == params.out_height;
+    let last_y = last_x & (pixel.y + 1u == params.out_height);
     return vec4<u32>(
         pixel.x + select(0u, 1u, last_y),
         select(pixel.y + select(0u, 1u, last_x), 0u, last_y),
@@ -151,7 +154,7 @@ fn pixels_total() -> u32 {
 fn load_across(quad: Quad, pixel: vec4<u32>) -> vec4<f32> {
     let y = bitcast<u32>(i32(pixel.y * params.stride + quad.tap_y) - i32(params.pad));
     let x = bitcast<u32>(i32(pixel.z * params.stride + quad.tap_x) - i32(params.pad));
-    let inside = pixel.w < pixels_total() && y < params.height && x < params.width;
+    let inside = (pixel.w < pixels_total()) & (y < params.height) & (x < params.width);
     let index = ((pixel.x * params.height + y) * params.width + x) * params.cin4 + quad.channel;
     return select(vec4<f32>(0.0), a[select(0u, index, inside)], inside);
 }
