@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::gpu::block_on;
+use crate::run::{Settings, TrainFlags};
 use crate::train::{EpochReport, Mode, Session};
 
 use super::engine;
 use super::error::CliError;
-use super::flags::TrainFlags;
 use super::output;
-use super::settings::Settings;
 
 /// Flags of `predsim eval`.
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand, and what they share.
 //!
-//! - `flags`, `recipe`, `settings`: from what the user writes to a complete set of settings
-//! - `engine`: from settings to a trainer on a device
+//! - `recipe`: settings with a name; what they mean is [`crate::run`]'s business
+//! - `engine`: files and adapters for [`crate::run`]
 //! - `run_folder`, `progress`, `output`: what a run leaves and what it shows
 //! - `error`: what ends a command early, and with which exit code
 
@@ -9,7 +9,6 @@ mod devices;
 mod engine;
 mod error;
 mod eval;
-mod flags;
 mod output;
 mod plan;
 mod predict;
@@ -17,7 +16,6 @@ mod progress;
 mod recipe;
 mod recipes;
 mod run_folder;
-mod settings;
 mod train;
 
 use std::process::ExitCode;
@@ -25,6 +23,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::run::flags::with_switches;
 use error::CliError;
 
 const AFTER_HELP: &str = "\
@@ -92,7 +91,7 @@ fn run(command: Command) -> Result<(), CliError> {
 }
 
 fn parse() -> Result<Command, ExitCode> {
-    let command = Cli::command().mut_subcommands(flags::with_switches);
+    let command = Cli::command().mut_subcommands(with_switches);
     let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map(|cli| cli.command).map_err(|error| report(&error))
 }

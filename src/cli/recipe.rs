@@ -8,8 +8,9 @@ use std::path::Path;
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 
+use crate::run::TrainFlags;
+
 use super::error::CliError;
-use super::flags::TrainFlags;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assets/recipes");
 
@@ -96,8 +97,8 @@ fn closest(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::settings::Settings;
     use crate::nn::Model;
+    use crate::run::Settings;
 
     #[test]
     fn every_built_in_recipe_makes_a_network() {

@@ -19,7 +19,7 @@ pub use dispatch::{Access, Binding, Constants, Dispatch, Pipeline, Shader, Slice
 pub use error::GpuError;
 pub use lab::Lab;
 pub use program::{BufferSpan, Program, Stage, StageTime};
-pub use transfer::{Readback, UploadRing, UploadSlot};
+pub use transfer::{Part, Readback, UploadRing, UploadSlot};
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use device::block_on;

@@ -62,6 +62,11 @@ impl<'n> Builder<'n> {
         self.tensors.add(name, Role::Activation, 4 * elements)
     }
 
+    /// A new tensor of `elements` floats, the plan's own, that the host reads back.
+    pub fn kept(&mut self, name: String, elements: u64) -> Slice {
+        self.tensors.add(name, Role::Output, 4 * elements)
+    }
+
     /// Appends dispatches to the open stage.
     pub fn emit(&mut self, dispatches: impl IntoIterator<Item = Dispatch>) {
         self.dispatches.extend(dispatches);
@@ -123,7 +128,7 @@ impl<'n> Builder<'n> {
                 let workspace = self.scratch(name, "norm partials", norm.workspace_bytes());
                 self.emit(norm.statistics(y, workspace, running, saved));
             }
-            Mode::Evaluate => self.emit([norm.statistics_eval(running, saved)]),
+            Mode::Evaluate | Mode::Inspect => self.emit([norm.statistics_eval(running, saved)]),
         }
         self.emit([norm.apply(Normalised { y, saved, affine, activation }, h)]);
         Trunk { map, x, y, saved: Some(saved), h }
@@ -232,7 +237,7 @@ impl<'n> Builder<'n> {
             classes: network.model.config.num_classes as u32,
             padded: map.channels(),
         };
-        if mode == Mode::Evaluate {
+        if mode != Mode::Train {
             self.emit([loss.evaluate(logits, self.labels(), rows)]);
             return (rows, None);
         }

@@ -100,6 +100,30 @@ fn pred_head(builder: &mut Builder<'_>, block: &Block, trunk: &Trunk) -> (Slice,
 fn sim_head(builder: &mut Builder<'_>, block: &Block, trunk: &Trunk) -> (Slice, Slice) {
     let network = builder.network;
     let arena = &network.arenas[block.index];
+    let name = &block.name;
+    let SimHead { map, weight, loss, buffers } = sim_forward(builder, block, trunk.h, None);
+    builder.emit(loss.backward(&buffers, network.model.config.num_classes as u32, network.losses.sim as f32));
+
+    let dw = arena.grad("sim.weight").expect("a sim head has weights");
+    builder.backward_weight(&map, SIM, trunk.h, buffers.z, dw, name);
+    let dh = builder.activation(format!("{name}.dh"), map.input_len());
+    let dispatches = map.backward_input(SIM, buffers.z, weight, dh, |b| builder.scratch(name, "dX partials", b));
+    builder.emit(dispatches);
+    (buffers.rows, dh)
+}
+
+/// A similarity head whose forward is emitted.
+pub struct SimHead {
+    map: Map,
+    weight: Slice,
+    loss: Similarity,
+    buffers: SimilarityBuffers,
+}
+
+/// Forward of a block's similarity head: its map, the cosines of its features (into `matrix` where that is given), the
+/// losses of its rows.
+pub fn sim_forward(builder: &mut Builder<'_>, block: &Block, h: Slice, matrix: Option<Slice>) -> SimHead {
+    let network = builder.network;
     let (batch, name) = (builder.batch, &block.name);
     let shape = block.out_shape;
     let channels = pad4(shape.c) as u32;
@@ -117,34 +141,40 @@ fn sim_head(builder: &mut Builder<'_>, block: &Block, trunk: &Trunk) -> (Slice, 
         }),
         MapKind::Linear { .. } => Map::Dense { batch, fan_in: channels, fan_out: channels, tuning: network.tuning },
     };
-    let weight = arena.weight("sim.weight").expect("a sim head has weights");
+    let weight = network.arenas[block.index].weight("sim.weight").expect("a sim head has weights");
     let z = builder.activation(format!("{name}.z"), map.output_len());
-    builder.forward(&map, SIM, trunk.h, weight, None, z, name);
+    builder.forward(&map, SIM, h, weight, None, z, name);
+    let (loss, buffers) = similarity_of(builder, block, z, matrix);
+    builder.emit(loss.forward(&buffers, network.model.config.num_classes as u32));
+    SimHead { map, weight, loss, buffers }
+}
 
-    let config = &network.model.config;
-    let mode = match map {
-        Map::Conv(_) => similarity::Mode::of_maps(shape.c as u32, shape.h as u32, !config.no_similarity_std),
-        Map::Dense { .. } => similarity::Mode::Flat,
+/// The similarity loss over `z`, a tensor of the shape of the block's activation, and where its tensors lie.
+pub fn similarity_of(
+    builder: &mut Builder<'_>,
+    block: &Block,
+    z: Slice,
+    matrix: Option<Slice>,
+) -> (Similarity, SimilarityBuffers) {
+    let shape = block.out_shape;
+    let mode = match block.map {
+        MapKind::Conv { .. } => {
+            let deviations = !builder.network.model.config.no_similarity_std;
+            similarity::Mode::of_maps(shape.c as u32, shape.h as u32, deviations)
+        }
+        MapKind::Linear { .. } => similarity::Mode::Flat,
     };
-    let (spatial, real_channels) = ((shape.h * shape.w) as u32, shape.c as u32);
-    let loss = Similarity { batch, spatial, channels, real_channels, mode };
+    let (batch, name) = (builder.batch, &block.name);
+    let (spatial, channels) = ((shape.h * shape.w) as u32, pad4(shape.c) as u32);
+    let loss = Similarity { batch, spatial, channels, real_channels: shape.c as u32, mode };
     let buffers = SimilarityBuffers {
         z,
         u: builder.scratch(name, "u", loss.u_bytes()),
         stats: builder.scratch(name, "sim stats", loss.stats_bytes()),
-        matrix: builder.scratch(name, "similarity", loss.matrix_bytes()),
+        matrix: matrix.unwrap_or_else(|| builder.scratch(name, "similarity", loss.matrix_bytes())),
         rows: builder.scratch(name, "sim rows", loss.rows_bytes()),
         coefficients: builder.scratch(name, "sim coefficients", loss.coefficients_bytes()),
         labels: builder.labels(),
     };
-    let classes = config.num_classes as u32;
-    builder.emit(loss.forward(&buffers, classes));
-    builder.emit(loss.backward(&buffers, classes, network.losses.sim as f32));
-
-    let dw = arena.grad("sim.weight").expect("a sim head has weights");
-    builder.backward_weight(&map, SIM, trunk.h, z, dw, name);
-    let dh = builder.activation(format!("{name}.dh"), map.input_len());
-    let dispatches = map.backward_input(SIM, z, weight, dh, |b| builder.scratch(name, "dX partials", b));
-    builder.emit(dispatches);
-    (buffers.rows, dh)
+    (loss, buffers)
 }

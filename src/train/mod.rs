@@ -9,6 +9,7 @@ mod backprop;
 mod build;
 mod error;
 mod evaluate;
+mod inspect;
 mod local;
 mod map;
 mod metrics;
@@ -20,6 +21,7 @@ mod tensors;
 mod trainer;
 
 pub use error::TrainError;
+pub use inspect::{BlockView, Inspection, softmax};
 pub use metrics::{BlockReport, EpochReport, Totals};
 pub use network::{Network, Source, TOTALS_STRIDE};
 pub use plan::{MemoryReport, Mode, Plan, StageMemory, TensorPlace};

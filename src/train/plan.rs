@@ -23,6 +23,8 @@ pub enum Mode {
     Train,
     /// Forward with running statistics, and the classifiers' losses.
     Evaluate,
+    /// Forward with running statistics; adds nothing to the totals, and keeps what there is to look at.
+    Inspect,
 }
 
 /// A step, planned.
@@ -47,7 +49,7 @@ impl Plan {
         let (stages, tensors) = match mode {
             Mode::Train if network.model.config.backprop => backprop::plan(network, batch),
             Mode::Train => local::plan(network, batch),
-            Mode::Evaluate => evaluate::plan(network, batch),
+            Mode::Evaluate | Mode::Inspect => evaluate::plan(network, batch, mode),
         };
         let spans = lifetimes(tensors.infos().len(), stages.iter().flat_map(|stage| &stage.dispatches));
         let wanted: Vec<_> = tensors

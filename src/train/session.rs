@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::data::{AugmentParams, Batches, Dataset, Split, augment_params, epoch_order, gather};
 
 use super::error::TrainError;
-use super::metrics::EpochReport;
+use super::inspect::Inspection;
+use super::metrics::{EpochReport, Totals};
 use super::plan::Mode;
 use super::trainer::{Samples, Trainer};
 
@@ -37,7 +38,7 @@ pub struct Session<'d> {
     pixels: Vec<u8>,
     labels: Vec<u32>,
     crops: Vec<AugmentParams>,
-    running: Option<f64>,
+    seen: Option<Vec<Totals>>,
 }
 
 impl<'d> Session<'d> {
@@ -51,7 +52,7 @@ impl<'d> Session<'d> {
             pixels: Vec::new(),
             labels: Vec::new(),
             crops: Vec::new(),
-            running: None,
+            seen: None,
         };
         session.shuffle();
         session
@@ -87,7 +88,25 @@ impl<'d> Session<'d> {
 
     /// The output layer's mean loss in this epoch so far, as last seen.
     pub fn running_loss(&self) -> Option<f64> {
-        self.running
+        let output = self.totals_seen()?.last()?;
+        (output.samples > 0.0).then(|| output.pred / output.samples)
+    }
+
+    /// The totals of this epoch so far, as last seen: each block's, the output layer's last.
+    pub fn totals_seen(&self) -> Option<&[Totals]> {
+        self.seen.as_deref()
+    }
+
+    /// Sees the totals that have arrived meanwhile, and asks for the next. Never waits.
+    ///
+    /// # Errors
+    /// What the device reports; [`TrainError::NotFinite`] if a loss has stopped being a number.
+    pub fn glance(&mut self) -> Result<(), TrainError> {
+        if let Some(totals) = self.trainer.glance()? {
+            self.refuse_nan(&totals)?;
+            self.seen = Some(totals);
+        }
+        Ok(())
     }
 
     /// Submits the epoch's next step and returns its number of samples, or `None` at the end of the epoch.
@@ -104,12 +123,8 @@ impl<'d> Session<'d> {
             .train(Samples::Pixels { pixels: &self.pixels, crops: bytemuck::cast_slice(&self.crops) }, &self.labels, lr)
             .await?;
         self.position.step += 1;
-        if self.position.step.is_multiple_of(GLANCE_EVERY)
-            && let Some(totals) = self.trainer.glance()?
-        {
-            let output = totals[self.trainer.network().output()];
-            self.running = (output.samples > 0.0).then(|| output.pred / output.samples);
-            self.refuse_nan(&totals)?;
+        if self.position.step.is_multiple_of(GLANCE_EVERY) {
+            self.glance()?;
         }
         Ok(Some(indices.len()))
     }
@@ -124,17 +139,19 @@ impl<'d> Session<'d> {
         self.refuse_nan(&totals)?;
         self.position = Position { epoch: epoch + 1, step: 0 };
         self.shuffle();
-        self.running = None;
+        self.seen = None;
         Ok(EpochReport::new(self.trainer.network(), &totals, Mode::Train, epoch, lr))
     }
 
-    /// Says whether every loss since the last epoch's end was a number. Waits for the GPU.
+    /// Says whether every loss since the last epoch's end was a number, and sees the totals so far. Waits for the GPU.
     ///
     /// # Errors
     /// [`TrainError::NotFinite`], or what the device reports.
     pub async fn check(&mut self) -> Result<(), TrainError> {
-        let totals = super::metrics::Totals::parse(&self.trainer.totals_bytes().await?);
-        self.refuse_nan(&totals)
+        let totals = Totals::parse(&self.trainer.totals_bytes().await?);
+        self.refuse_nan(&totals)?;
+        self.seen = Some(totals);
+        Ok(())
     }
 
     /// Evaluates on the whole test split with `epoch` in the report. Waits for the GPU.
@@ -154,6 +171,17 @@ impl<'d> Session<'d> {
         Ok(EpochReport::new(self.trainer.network(), &totals, Mode::Evaluate, epoch, lr))
     }
 
+    /// Looks at the test samples `indices` (at most a batch of them). Waits for the GPU.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn inspect(&mut self, indices: &[u32]) -> Result<Inspection, TrainError> {
+        let data = self.data;
+        self.fill(&data.test, indices, false);
+        let samples = Samples::Pixels { pixels: &self.pixels, crops: bytemuck::cast_slice(&self.crops) };
+        self.trainer.inspect(samples, indices.len()).await
+    }
+
     /// GPU time of each dispatch of the epoch's next step, which is taken.
     ///
     /// # Errors
@@ -170,7 +198,7 @@ impl<'d> Session<'d> {
         Ok(times)
     }
 
-    fn refuse_nan(&self, totals: &[super::metrics::Totals]) -> Result<(), TrainError> {
+    fn refuse_nan(&self, totals: &[Totals]) -> Result<(), TrainError> {
         let bad = totals.iter().enumerate().filter_map(|(index, t)| Some((t.bad_step?, index))).min();
         let Some((step, index)) = bad else { return Ok(()) };
         let block = self.trainer.network().title(index).to_owned();

@@ -8,7 +8,7 @@ use crate::gpu::Wanted;
 use crate::nn::{Architecture, InputShape, ModelConfig};
 use crate::train::TrainConfig;
 
-use super::error::CliError;
+use super::error::RunError;
 use super::flags::TrainFlags;
 
 /// Epochs of the published program.
@@ -44,7 +44,7 @@ impl Settings {
     ///
     /// # Errors
     /// A usage error that names the flag and what would be right.
-    pub fn resolve(flags: &TrainFlags) -> Result<Self, CliError> {
+    pub fn resolve(flags: &TrainFlags) -> Result<Self, RunError> {
         let spec = crate::data::spec(flags.dataset.as_deref().unwrap_or(DEFAULT_DATASET))?;
         let input =
             InputShape { height: spec.height as usize, width: spec.width as usize, channels: spec.channels as usize };
@@ -94,7 +94,7 @@ impl Settings {
         Ok(settings)
     }
 
-    fn validate(&self) -> Result<(), CliError> {
+    fn validate(&self) -> Result<(), RunError> {
         let train = &self.train;
         let checks = [
             ("--batch-size", (1..=MAX_BATCH).contains(&train.batch_size), format!("from 1 to {MAX_BATCH}")),
@@ -108,7 +108,7 @@ impl Settings {
             ("--alpha", (0.0..=1.0).contains(&train.alpha), "from 0 to 1".to_owned()),
         ];
         match checks.into_iter().find(|(_, right, _)| !right) {
-            Some((flag, _, need)) => Err(CliError::usage(format!("{flag} must be {need}"))),
+            Some((flag, _, need)) => Err(RunError::usage(format!("{flag} must be {need}"))),
             None => Ok(()),
         }
     }
@@ -155,12 +155,12 @@ impl Settings {
     ///
     /// # Errors
     /// A usage error for a flag that would make another network, or any that [`Settings::resolve`] finds.
-    pub fn resumed(state: &State, flags: &TrainFlags) -> Result<Self, CliError> {
+    pub fn resumed(state: &State, flags: &TrainFlags) -> Result<Self, RunError> {
         let stored = Self::of_state(state)?;
         let settings = Self::resolve(&flags.over(&stored.flags()))?;
         if settings.model != stored.model {
             let flag = first_difference(&settings.flags(), &stored.flags());
-            return Err(CliError::usage(format!(
+            return Err(RunError::usage(format!(
                 "--{flag} would make another network than the checkpoint's; leave it out, or start a new run"
             )));
         }
@@ -168,7 +168,7 @@ impl Settings {
         let order = |s: &Self| (s.train.batch_size, s.train.seed, s.limit_train, s.spec.name);
         if in_an_epoch && order(&settings) != order(&stored) {
             let flag = first_difference(&settings.flags(), &stored.flags());
-            return Err(CliError::usage(format!(
+            return Err(RunError::usage(format!(
                 "--{flag} cannot change in the middle of epoch {}; leave it out",
                 state.position.epoch
             )));
@@ -180,7 +180,7 @@ impl Settings {
     ///
     /// # Errors
     /// A usage error if its data set is not known any more.
-    pub fn of_state(state: &State) -> Result<Self, CliError> {
+    pub fn of_state(state: &State) -> Result<Self, RunError> {
         Ok(Self {
             model: state.model.clone(),
             train: state.train.clone(),
