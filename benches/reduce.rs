@@ -8,7 +8,9 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use predsim::gpu::Lab;
 use predsim::kernels::StepParams;
-use predsim::kernels::reduce::{Measured, Metrics, column_sum, column_sum_workspace_bytes, sum_of_squares};
+use predsim::kernels::reduce::{
+    Measured, Metrics, TOTAL_WORDS, column_sum, column_sum_workspace_bytes, sum_of_squares,
+};
 use rows::measure;
 
 fn reduce(criterion: &mut Criterion) {
@@ -19,13 +21,13 @@ fn reduce(criterion: &mut Criterion) {
     let mut tensor = |elements: u32| lab.tensor(&vec![0.5f32; elements as usize]).expect("a tensor");
     let (x, out, squares) = (tensor(len), tensor(channels), tensor(256));
     let workspace = tensor((column_sum_workspace_bytes(rows, channels) / 4) as u32);
-    let (pred, sim, totals) = (tensor(256), tensor(128), tensor(8));
+    let (pred, sim, totals) = (tensor(256), tensor(128), tensor(TOTAL_WORDS as u32));
     let step = lab.tensor(&[StepParams::default()]).expect("a tensor");
     let bytes = 4 * u64::from(len);
     measure(criterion, &gpu, &lab, "column sum", bytes, &column_sum(rows, channels, x, out, workspace));
     measure(criterion, &gpu, &lab, "sum of squares", bytes, &[sum_of_squares(len, x, squares)]);
-    let measured = Measured { pred_rows: Some(pred), sim_rows: Some(sim), partials: Some(squares) };
-    let metrics = Metrics { samples: 128, partials: 256 }.dispatch(measured, step, totals);
+    let measured = Measured { pred_rows: Some(pred), sim_rows: Some(sim), unsup_rows: None, partials: Some(squares) };
+    let metrics = Metrics { samples: 128, partials: 256, unsup_parts: 0 }.dispatch(measured, step, totals);
     measure(criterion, &gpu, &lab, "metrics", 2592, &[metrics]);
 }
 

@@ -1,5 +1,5 @@
 // Packed u8 pictures [N, H, W, C] to normalised f32 [N, H, W, pad4(C)]: shifted crop with black outside, then a
-// horizontal flip, then (byte / 255 - mean) / std. Constants: THREADS, CHANNELS (1 or 3), ROWS: 1 writes a grey picture as
+// horizontal flip, then (byte / 255 - mean) / std; and cutout of what that gave. Constants: THREADS, CHANNELS (1 or 3), ROWS: 1 writes a grey picture as
 // a row [pad4(H W)] for a dense layer, without a map's pad lanes.
 
 struct Params {
@@ -72,5 +72,51 @@ fn augment(
         pictures[at + 1u] = values.y;
         pictures[at + 2u] = values.z;
         pictures[at + 3u] = values.w;
+    }
+}
+
+struct CutoutParams {
+    batch: u32,
+    height: u32,
+    width: u32,
+    row: u32,                   // floats of a sample
+    holes: u32,                 // of a sample
+    half: i32,                  // half the side of a hole
+    spare: vec2<u32>,
+}
+
+@group(0) @binding(0) var<uniform> cut: CutoutParams;
+@group(0) @binding(1) var<storage, read> centres: array<vec2<i32>>;     // row, column
+@group(0) @binding(2) var<storage, read_write> cut_pictures: array<f32>;
+
+// One invocation a pixel, so that holes that overlap need no order.
+@compute @workgroup_size(THREADS)
+fn cutout(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear_group(group, groups) * THREADS + local;
+    if (index >= cut.batch * cut.height * cut.width) {
+        return;
+    }
+    let line = index / cut.width;
+    let sample = line / cut.height;
+    let at = vec2<i32>(i32(line - sample * cut.height), i32(index - line * cut.width));
+    var inside = false;
+    for (var hole = 0u; hole < cut.holes; hole++) {
+        let offset = at - centres[sample * cut.holes + hole];
+        inside = inside || (all(offset >= vec2<i32>(-cut.half)) && all(offset < vec2<i32>(cut.half)));
+    }
+    if (!inside) {
+        return;
+    }
+    let pixel = index - sample * cut.height * cut.width;
+    if (ROWS == 1u) {
+        cut_pictures[sample * cut.row + pixel] = 0.0;
+    } else {
+        for (var lane = 0u; lane < 4u; lane++) {
+            cut_pictures[sample * cut.row + 4u * pixel + lane] = 0.0;
+        }
     }
 }

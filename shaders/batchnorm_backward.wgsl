@@ -20,21 +20,21 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 // Without a pooled gradient (POOLED == 0) some other tensor is bound here and not read; the same for `sums_dense`.
-@group(0) @binding(1) var<storage, read> pooled: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> y: array<vec4<f32>>;
+// Binding 1 is the input pooled.
+// Binding 2 is the input y.
 @group(0) @binding(3) var<storage, read> saved: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> affine: array<vec4<f32>>;
 
-@group(0) @binding(5) var<storage, read> sums_dense: array<vec4<f32>>;
+// Binding 5 is the input sums_dense.
 @group(0) @binding(6) var<storage, read_write> sums_out: array<vec4<f32>>;
 
 @group(0) @binding(1) var<storage, read> finish_partials: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> finish_daffine: array<vec4<f32>>;
 
 @group(0) @binding(5) var<storage, read> input_daffine: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> input_gradient: array<vec4<f32>>;
+// Binding 6 is the input input_gradient, updated in place.
 
-@group(0) @binding(3) var<storage, read_write> activation_gradient: array<vec4<f32>>;
+// Binding 3 is the input activation_gradient, updated in place.
 
 // A pixel and the pooling window it lies in, stepped from row to row without divisions.
 struct Pixel {
@@ -95,7 +95,7 @@ fn unpooled(at: Pixel, group: u32) -> vec4<f32> {
     let reached = at.window_h < p.pooled_height && at.window_w < p.pooled_width;
     let cell = select(0u, (at.base + at.window_h) * p.pooled_width + at.window_w, reached);
     let share = select(0.0, 1.0 / f32(p.kh * p.kw), reached);
-    return pooled[cell * p.groups + group] * share;
+    return pooled(cell * p.groups + group) * share;
 }
 
 // Each slot's sums of dz and dz * xhat.
@@ -124,13 +124,13 @@ fn sums(
         let i = row * g + s.group;
         var dh = vec4<f32>(0.0);
         if (DENSE != 0u) {
-            dh = sums_dense[i];
+            dh = sums_dense(i);
         }
         if (POOLED != 0u) {
             dh += unpooled(at, s.group);
             at = next_pixel(at);
         }
-        let xhat = (y[i] - mean) * scale;
+        let xhat = (y(i) - mean) * scale;
         let dz = activate_backward(dh, gamma * xhat + beta);
         sum += dz;
         sum_xhat += dz * xhat;
@@ -182,15 +182,15 @@ fn input(
         let i = row * g + s.group;
         var dh = vec4<f32>(0.0);
         if (DENSE != 0u) {
-            dh = input_gradient[i];
+            dh = input_gradient(i);
         }
         if (POOLED != 0u) {
             dh += unpooled(at, s.group);
             at = next_pixel(at);
         }
-        let xhat = (y[i] - mean) * scale;
+        let xhat = (y(i) - mean) * scale;
         let dz = activate_backward(dh, gamma * xhat + beta);
-        input_gradient[i] = gamma * scale * (dz - (mean_dz + xhat * mean_xhat));
+        input_gradient_buffer[i] = gamma * scale * (dz - (mean_dz + xhat * mean_xhat));
     }
 }
 
@@ -213,12 +213,12 @@ fn activation(
         let i = row * p.groups + s.group;
         var dh = vec4<f32>(0.0);
         if (DENSE != 0u) {
-            dh = activation_gradient[i];
+            dh = activation_gradient(i);
         }
         if (POOLED != 0u) {
             dh += unpooled(at, s.group);
             at = next_pixel(at);
         }
-        activation_gradient[i] = activate_backward(dh, y[i]);
+        activation_gradient_buffer[i] = activate_backward(dh, y(i));
     }
 }

@@ -16,7 +16,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read_write> x: array<vec4<f32>>;
+// Binding 2 is the input x, updated in place.
 
 // Finaliser of MurmurHash3 (Appleby): every input bit flips every output bit with probability near one half.
 fn scramble(word: u32) -> u32 {
@@ -63,9 +63,9 @@ fn dropout(
     for (var at = first; at < end; at += 1u) {
         let i = (sample * p.spatial + at) * p.groups + group;
         if (WHOLE_MAPS != 0u) {
-            x[i] *= map_mask;
+            x_buffer[i] = x(i) * map_mask;
         } else {
-            x[i] *= mask(key_a, key_b, 4u * i);
+            x_buffer[i] = x(i) * mask(key_a, key_b, 4u * i);
         }
     }
 }

@@ -1,5 +1,5 @@
 // Matrix products C[m, n] = A B (+ bias), row-major, f32. Constants: OP says how A and B lie (0: A[m, k] B[k, n],
-// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); BIAS; COLUMNS; the family's GROUPS and BANDS.
+// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); BIAS; COLUMNS; the subgroup family's SPREAD.
 //
 // Workgroup z of the grid takes the k from z * chunk on: a long sum over few outputs is split, for parallelism and for
 // accuracy, and its parts, one matrix behind the other, are added up by `sum_parts`.
@@ -14,13 +14,14 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+// Bindings 1 and 2 are A and B.
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> c: array<vec4<f32>>;
 
 var<private> place: Place;
 var<private> part: u32;
+var<private> bias_x: vec4<f32>;
+var<private> bias_y: vec4<f32>;
 
 // The first of four k.
 struct Step {
@@ -37,7 +38,7 @@ fn anchor_of(row: u32) -> Anchor {
 }
 
 fn load_row(anchor: Anchor, at: Step) -> vec4<f32> {
-    return a[anchor.start + at.k / 4u];
+    return a(anchor.start + at.k / 4u);
 }
 
 // Four rows of A that lies along its rows.
@@ -49,10 +50,9 @@ fn quad_of(index: u32) -> Quad {
     return Quad(min(index, params.m / 4u - 1u));
 }
 
-// k past the end count as zero: a batch need not be a multiple of four.
+// k past the end are read from the last one, and count nothing because B has zeros there.
 fn load_across(quad: Quad, k: u32) -> vec4<f32> {
-    let value = a[min(k, params.k - 1u) * (params.m / 4u) + quad.column];
-    return select(vec4<f32>(0.0), value, k < params.k);
+    return a(min(k, params.k - 1u) * (params.m / 4u) + quad.column);
 }
 
 fn load_quad(quad: Quad, at: Step) -> mat4x4<f32> {
@@ -61,19 +61,24 @@ fn load_quad(quad: Quad, at: Step) -> mat4x4<f32> {
     );
 }
 
+// One k of a vec4 column of B that lies along its columns. Only with OP 2, where k counts samples, may k be past the end:
+// it is a multiple of four otherwise.
+fn load_sample(k: u32, column: u32) -> vec4<f32> {
+    if (OP == 0u) {
+        return b(k * params.n4 + column);
+    }
+    return select(vec4<f32>(0.0), b(min(k, params.k - 1u) * params.n4 + column), k < params.k);
+}
+
 // Four k of one vec4 column of B.
 fn load_column(k: u32, column: u32) -> mat4x4<f32> {
     if (OP == 1u) {
         let k4 = params.k / 4u;
         let first = 4u * column * k4 + k / 4u;
-        return transpose(mat4x4<f32>(b[first], b[first + k4], b[first + 2u * k4], b[first + 3u * k4]));
+        return transpose(mat4x4<f32>(b(first), b(first + k4), b(first + 2u * k4), b(first + 3u * k4)));
     }
-    let last = params.k - 1u;
     return mat4x4<f32>(
-        b[k * params.n4 + column],
-        b[min(k + 1u, last) * params.n4 + column],
-        b[min(k + 2u, last) * params.n4 + column],
-        b[min(k + 3u, last) * params.n4 + column],
+        b(k * params.n4 + column), load_sample(k + 1u, column), load_sample(k + 2u, column), load_sample(k + 3u, column),
     );
 }
 
@@ -85,44 +90,45 @@ fn load_columns(k: u32, x: u32, y: u32) -> Columns {
     return Columns(first, load_column(k, y));
 }
 
-fn put_column(row: u32, column: u32, value: vec4<f32>) {
+fn put_column(row: u32, column: u32, value: vec4<f32>, shift: vec4<f32>) {
     if (row < params.m && column < params.n4) {
         var out = value;
         if (BIAS == 1u) {
-            out += bias[column];
+            out += shift;
         }
         c[(part * params.m + row) * params.n4 + column] = out;
     }
 }
 
 fn put(row: u32, values: Row) {
-    put_column(row, place.column_x, values.x);
+    put_column(row, place.column_x, values.x, bias_x);
     if (COLUMNS == 2u) {
-        put_column(row, place.column_y, values.y);
+        put_column(row, place.column_y, values.y, bias_y);
     }
 }
 
-@compute @workgroup_size(8u * BANDS)
-fn multiply(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    place = place_of(linear_group(group, groups), local, params.column_tiles);
-    part = group.z;
+fn compute(tile_number: u32, z: u32, local: u32) {
+    place = place_of(tile_number, local, params.column_tiles);
+    part = z;
     let x = min(place.column_x, params.n4 - 1u);
     let y = min(place.column_y, params.n4 - 1u);
     let end = min((part + 1u) * params.chunk, params.k);
     var tile: Tile;
     if (OP == 2u) {
-        let quads = quads_of(place.row, local % 8u);
+        let quads = quads_of(place.row, local);
         for (var k = part * params.chunk; k < end; k += 4u) {
             tile = tile_step_across(tile, quads, Step(k), load_columns(k, x, y));
         }
     } else {
-        let anchors = anchors_of(place.row, local % 8u);
+        let anchors = anchors_of(place.row, local);
         for (var k = part * params.chunk; k < end; k += 4u) {
             tile = tile_step(tile, anchors, Step(k), load_columns(k, x, y));
+        }
+    }
+    if (BIAS == 1u) {
+        bias_x = bias[x];
+        if (COLUMNS == 2u) {
+            bias_y = bias[y];
         }
     }
     put_tile(place.row, tile);

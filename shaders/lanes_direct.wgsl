@@ -1,11 +1,14 @@
 // The family that runs anywhere: every invocation loads the eight rows of A that it needs itself. No workgroup memory, no
-// barriers, no subgroups; the caches do the sharing. 64 invocations make a workgroup tile of 64 rows.
+// barriers, no subgroups; the caches do the sharing. 64 invocations make a workgroup tile of 64 rows: eight bands of eight
+// rows, in which neighbouring invocations own neighbouring columns.
 
 const GROUPS: u32 = 1u;
-const BANDS: u32 = 8u;
 
-struct Anchors {
-    a0: Anchor, a1: Anchor, a2: Anchor, a3: Anchor, a4: Anchor, a5: Anchor, a6: Anchor, a7: Anchor,
+// Workgroups are numbered along the columns first.
+fn place_of(tile: u32, local: u32, column_tiles: u32) -> Place {
+    let row_tile = tile / column_tiles;
+    let column = (tile - row_tile * column_tiles) * 8u * COLUMNS + local % 8u;
+    return Place((row_tile * 8u + local / 8u) * 8u, column, column + 8u);
 }
 
 fn anchors_of(row: u32, local: u32) -> Anchors {
@@ -33,17 +36,11 @@ fn tile_step(acc: Tile, n: Anchors, at: Step, b: Columns) -> Tile {
     );
 }
 
-// For A that lies along its rows: which vec4s of rows an invocation loads.
-struct Quads {
-    low: Quad,
-    high: Quad,
-}
-
 fn quads_of(row: u32, local: u32) -> Quads {
     return Quads(quad_of(row / 4u), quad_of(row / 4u + 1u));
 }
 
-// load_quad gives four k of four rows: [i] is the vec4 of rows at k + i.
+// A lies along its rows: load_quad gives four k of four rows, [i] is the vec4 of rows at k + i.
 fn tile_step_across(acc: Tile, q: Quads, at: Step, b: Columns) -> Tile {
     let low = transpose(load_quad(q.low, at));
     let high = transpose(load_quad(q.high, at));
@@ -55,4 +52,13 @@ fn tile_step_across(acc: Tile, q: Quads, at: Step, b: Columns) -> Tile {
         ),
         acc.g1, acc.g2, acc.g3,
     );
+}
+
+@compute @workgroup_size(64)
+fn product(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    compute(linear_group(group, groups), group.z, local);
 }

@@ -1,99 +1,132 @@
-// The family for adapters whose subgroups always have eight lanes, as the software driver's have: the lanes of a subgroup
-// load different rows of A and broadcast them to each other. A tile has 32 rows; four k of it cost a lane four vec4 loads
-// of A and eight of B for 1024 multiply-adds, where the direct family pays sixteen for 256. Loads are what the software
-// driver is slow at (each is a scalar loop over the lanes), broadcasts are a register move: measured on lavapipe (Mesa
-// 22.3, two cores), gemm 512^3: 49 GFLOP/s here, 10 direct, 1.3 one output an invocation.
+// The family for adapters whose subgroups always have eight lanes, as the software driver's have. One subgroup makes a
+// tile of 64 rows by SPREAD (4, 2 or 1) vec4 columns. The lanes form sets of SPREAD neighbours; each set owns 8 SPREAD rows,
+// and each of its lanes one column. The lanes of a set load different rows of A and hand them to each other. So four k
+// of a tile cost a lane eight vec4 loads of A and four of B for 8 SPREAD rows, which is 512 multiply-adds with four
+// columns; fewer columns than four would leave lanes idle, hence the smaller spreads.
+//
+// A shuffle within four lanes whose pattern is constant is one in-lane permutation, which can load its operand from the
+// stack; a broadcast over all eight lanes is two instructions. Tiles live on the stack, for there are 16 registers: the
+// driver has no fused multiply-add, so what counts is the number of instructions for each multiply and add (4.5), and that
+// the loop stays within what the processor keeps decoded. Measured on lavapipe (Mesa 22.3) on two threads of an AMD Zen 3,
+// operands in texels, as part of the measured limit of multiply-adds: gemm 512^3: 32 rows a lane and four columns 0.58,
+// two columns 0.43, one column 0.31, two columns a lane 0.39, broadcasts over eight lanes 0.50, operands in buffers 0.09.
 //
 // WGSL wants `enable subgroups;` here; naga 30 refuses it and takes the operations without, so browsers get the direct family.
 
-const GROUPS: u32 = 4u;
-const BANDS: u32 = 1u;
+const GROUPS: u32 = SPREAD;
 
-// Of the rows row + 8 i + lane.
-struct Anchors {
-    a0: Anchor, a1: Anchor, a2: Anchor, a3: Anchor,
+// The number of this lane. It reaches the shuffles from the builtin, so that the driver sees constants.
+var<private> own_lane: u32;
+
+// Workgroups are numbered along the columns first.
+fn place_of(tile: u32, lane: u32, column_tiles: u32) -> Place {
+    let row_tile = tile / column_tiles;
+    let column = (tile - row_tile * column_tiles) * SPREAD + lane % SPREAD;
+    return Place(row_tile * 64u + lane / SPREAD * 8u * SPREAD, column, column);
 }
 
-fn anchors_of(row: u32, local: u32) -> Anchors {
-    let first = row + local;
-    return Anchors(anchor_of(first), anchor_of(first + 8u), anchor_of(first + 16u), anchor_of(first + 24u));
+// What the lane with that number in the own set holds.
+fn held_by(lane: u32, value: vec4<f32>) -> vec4<f32> {
+    return subgroupShuffle(value, (own_lane & (8u - SPREAD)) | lane);
 }
 
-fn group_step(g: Rows, own: vec4<f32>, b: Columns) -> Rows {
+fn eight(
+    g: Rows, b: Columns,
+    a0: vec4<f32>, a1: vec4<f32>, a2: vec4<f32>, a3: vec4<f32>, a4: vec4<f32>, a5: vec4<f32>, a6: vec4<f32>, a7: vec4<f32>,
+) -> Rows {
     return Rows(
-        row_step(g.r0, subgroupBroadcast(own, 0u), b),
-        row_step(g.r1, subgroupBroadcast(own, 1u), b),
-        row_step(g.r2, subgroupBroadcast(own, 2u), b),
-        row_step(g.r3, subgroupBroadcast(own, 3u), b),
-        row_step(g.r4, subgroupBroadcast(own, 4u), b),
-        row_step(g.r5, subgroupBroadcast(own, 5u), b),
-        row_step(g.r6, subgroupBroadcast(own, 6u), b),
-        row_step(g.r7, subgroupBroadcast(own, 7u), b),
+        row_step(g.r0, a0, b), row_step(g.r1, a1, b), row_step(g.r2, a2, b), row_step(g.r3, a3, b),
+        row_step(g.r4, a4, b), row_step(g.r5, a5, b), row_step(g.r6, a6, b), row_step(g.r7, a7, b),
+    );
+}
+
+// Of the rows row + SPREAD i + lane.
+fn anchors_of(row: u32, lane: u32) -> Anchors {
+    let first = row + lane % SPREAD;
+    return Anchors(
+        anchor_of(first), anchor_of(first + SPREAD), anchor_of(first + 2u * SPREAD), anchor_of(first + 3u * SPREAD),
+        anchor_of(first + 4u * SPREAD), anchor_of(first + 5u * SPREAD), anchor_of(first + 6u * SPREAD),
+        anchor_of(first + 7u * SPREAD),
+    );
+}
+
+// Eight rows out of two loads of four lanes.
+fn fours(g: Rows, b: Columns, x: vec4<f32>, y: vec4<f32>) -> Rows {
+    return eight(
+        g, b, held_by(0u, x), held_by(1u, x), held_by(2u, x), held_by(3u, x), held_by(0u, y), held_by(1u, y), held_by(2u, y), held_by(3u, y),
+    );
+}
+
+// Eight rows out of four loads of two lanes.
+fn pairs(g: Rows, b: Columns, x: vec4<f32>, y: vec4<f32>, z: vec4<f32>, w: vec4<f32>) -> Rows {
+    return eight(
+        g, b, held_by(0u, x), held_by(1u, x), held_by(0u, y), held_by(1u, y), held_by(0u, z), held_by(1u, z), held_by(0u, w), held_by(1u, w),
     );
 }
 
 // A lies along k: load_row gives four k of one row.
 fn tile_step(acc: Tile, n: Anchors, at: Step, b: Columns) -> Tile {
-    return Tile(
-        group_step(acc.g0, load_row(n.a0, at), b),
-        group_step(acc.g1, load_row(n.a1, at), b),
-        group_step(acc.g2, load_row(n.a2, at), b),
-        group_step(acc.g3, load_row(n.a3, at), b),
+    let a0 = load_row(n.a0, at);
+    let a1 = load_row(n.a1, at);
+    let a2 = load_row(n.a2, at);
+    let a3 = load_row(n.a3, at);
+    let a4 = load_row(n.a4, at);
+    let a5 = load_row(n.a5, at);
+    let a6 = load_row(n.a6, at);
+    let a7 = load_row(n.a7, at);
+    if (SPREAD == 4u) {
+        return Tile(
+            fours(acc.g0, b, a0, a1), fours(acc.g1, b, a2, a3), fours(acc.g2, b, a4, a5), fours(acc.g3, b, a6, a7),
+        );
+    }
+    if (SPREAD == 2u) {
+        return Tile(pairs(acc.g0, b, a0, a1, a2, a3), pairs(acc.g1, b, a4, a5, a6, a7), acc.g2, acc.g3);
+    }
+    return Tile(eight(acc.g0, b, a0, a1, a2, a3, a4, a5, a6, a7), acc.g1, acc.g2, acc.g3);
+}
+
+// The lanes of a set load its first SPREAD vec4s of rows, then its second.
+fn quads_of(row: u32, lane: u32) -> Quads {
+    let first = row / 4u + lane % SPREAD;
+    return Quads(quad_of(first), quad_of(first + SPREAD));
+}
+
+// Eight rows: the four that one lane loaded, the four of another.
+fn quads_step(g: Rows, b: Columns, x: mat4x4<f32>, x_lane: u32, y: mat4x4<f32>, y_lane: u32) -> Rows {
+    return eight(
+        g, b,
+        held_by(x_lane, x[0]), held_by(x_lane, x[1]), held_by(x_lane, x[2]), held_by(x_lane, x[3]),
+        held_by(y_lane, y[0]), held_by(y_lane, y[1]), held_by(y_lane, y[2]), held_by(y_lane, y[3]),
     );
 }
 
-// For A that lies along its rows: lane i loads rows 4 i to 4 i + 3 of the tile.
-struct Quads {
-    own: Quad,
-}
-
-fn quads_of(row: u32, local: u32) -> Quads {
-    return Quads(quad_of(row / 4u + local));
-}
-
-// load_quad gives four k of four rows: [i] is the vec4 of rows at k + i. Turned, each lane has four k of its four rows.
+// A lies along its rows: load_quad gives four k of four rows, [i] is the vec4 of rows at k + i. Turned, each lane has four
+// k of each of its rows.
 fn tile_step_across(acc: Tile, q: Quads, at: Step, b: Columns) -> Tile {
-    let t = transpose(load_quad(q.own, at));
-    return Tile(
-        Rows(
-            row_step(acc.g0.r0, subgroupBroadcast(t[0], 0u), b),
-            row_step(acc.g0.r1, subgroupBroadcast(t[1], 0u), b),
-            row_step(acc.g0.r2, subgroupBroadcast(t[2], 0u), b),
-            row_step(acc.g0.r3, subgroupBroadcast(t[3], 0u), b),
-            row_step(acc.g0.r4, subgroupBroadcast(t[0], 1u), b),
-            row_step(acc.g0.r5, subgroupBroadcast(t[1], 1u), b),
-            row_step(acc.g0.r6, subgroupBroadcast(t[2], 1u), b),
-            row_step(acc.g0.r7, subgroupBroadcast(t[3], 1u), b),
-        ),
-        Rows(
-            row_step(acc.g1.r0, subgroupBroadcast(t[0], 2u), b),
-            row_step(acc.g1.r1, subgroupBroadcast(t[1], 2u), b),
-            row_step(acc.g1.r2, subgroupBroadcast(t[2], 2u), b),
-            row_step(acc.g1.r3, subgroupBroadcast(t[3], 2u), b),
-            row_step(acc.g1.r4, subgroupBroadcast(t[0], 3u), b),
-            row_step(acc.g1.r5, subgroupBroadcast(t[1], 3u), b),
-            row_step(acc.g1.r6, subgroupBroadcast(t[2], 3u), b),
-            row_step(acc.g1.r7, subgroupBroadcast(t[3], 3u), b),
-        ),
-        Rows(
-            row_step(acc.g2.r0, subgroupBroadcast(t[0], 4u), b),
-            row_step(acc.g2.r1, subgroupBroadcast(t[1], 4u), b),
-            row_step(acc.g2.r2, subgroupBroadcast(t[2], 4u), b),
-            row_step(acc.g2.r3, subgroupBroadcast(t[3], 4u), b),
-            row_step(acc.g2.r4, subgroupBroadcast(t[0], 5u), b),
-            row_step(acc.g2.r5, subgroupBroadcast(t[1], 5u), b),
-            row_step(acc.g2.r6, subgroupBroadcast(t[2], 5u), b),
-            row_step(acc.g2.r7, subgroupBroadcast(t[3], 5u), b),
-        ),
-        Rows(
-            row_step(acc.g3.r0, subgroupBroadcast(t[0], 6u), b),
-            row_step(acc.g3.r1, subgroupBroadcast(t[1], 6u), b),
-            row_step(acc.g3.r2, subgroupBroadcast(t[2], 6u), b),
-            row_step(acc.g3.r3, subgroupBroadcast(t[3], 6u), b),
-            row_step(acc.g3.r4, subgroupBroadcast(t[0], 7u), b),
-            row_step(acc.g3.r5, subgroupBroadcast(t[1], 7u), b),
-            row_step(acc.g3.r6, subgroupBroadcast(t[2], 7u), b),
-            row_step(acc.g3.r7, subgroupBroadcast(t[3], 7u), b),
-        ),
-    );
+    let low = transpose(load_quad(q.low, at));
+    let high = transpose(load_quad(q.high, at));
+    if (SPREAD == 4u) {
+        return Tile(
+            quads_step(acc.g0, b, low, 0u, low, 1u),
+            quads_step(acc.g1, b, low, 2u, low, 3u),
+            quads_step(acc.g2, b, high, 0u, high, 1u),
+            quads_step(acc.g3, b, high, 2u, high, 3u),
+        );
+    }
+    if (SPREAD == 2u) {
+        return Tile(
+            quads_step(acc.g0, b, low, 0u, low, 1u), quads_step(acc.g1, b, high, 0u, high, 1u), acc.g2, acc.g3,
+        );
+    }
+    return Tile(quads_step(acc.g0, b, low, 0u, high, 0u), acc.g1, acc.g2, acc.g3);
+}
+
+@compute @workgroup_size(8)
+fn product(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    own_lane = lane;
+    compute(linear_group(group, groups), group.z, lane);
 }

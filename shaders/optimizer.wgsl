@@ -9,18 +9,19 @@ struct Params {
     momentum: f32,
 }
 
-const B1: f32 = 0.9;
-const B2: f32 = 0.999;
+// Without a type, so that 1 - B2 is taken before it is rounded to f32: of the rounded 0.999 it would be off by 1.3e-5.
+const B1 = 0.9;
+const B2 = 0.999;
 const ADAM_EPS: f32 = 1e-8;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> gradients: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> values: array<vec4<f32>>;
+// Binding 2 is the input gradients.
+// Binding 3 is the input values, updated in place.
 // Velocity of momentum, or Adam's first moment; second moment; its running maximum.
-@group(0) @binding(4) var<storage, read_write> first_moment: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> second_moment: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> largest_moment: array<vec4<f32>>;
+// Binding 4 is the input first_moment, updated in place.
+// Binding 5 is the input second_moment, updated in place.
+// Binding 6 is the input largest_moment, updated in place.
 
 struct Tile {
     begin: u32,
@@ -37,8 +38,8 @@ fn tile(group: vec3<u32>, groups: vec3<u32>) -> Tile {
     return Tile(begin, min(begin + THREADS * PER_THREAD, params.vectors));
 }
 
-fn decayed(i: u32) -> vec4<f32> {
-    return gradients[i] + params.weight_decay * values[i];
+fn decayed(i: u32, value: vec4<f32>) -> vec4<f32> {
+    return gradients(i) + params.weight_decay * value;
 }
 
 @compute @workgroup_size(THREADS)
@@ -49,7 +50,8 @@ fn sgd(
 ) {
     let range = tile(group, groups);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
-        values[i] -= step.lr * decayed(i);
+        let value = values(i);
+        values_buffer[i] = value - step.lr * decayed(i, value);
     }
 }
 
@@ -62,14 +64,15 @@ fn momentum(
 ) {
     let range = tile(group, groups);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
-        let velocity = params.momentum * first_moment[i] + decayed(i);
-        first_moment[i] = velocity;
-        values[i] -= step.lr * velocity;
+        let value = values(i);
+        let velocity = params.momentum * first_moment(i) + decayed(i, value);
+        first_moment_buffer[i] = velocity;
+        values_buffer[i] = value - step.lr * velocity;
     }
 }
 
-fn adam_update(i: u32, m: vec4<f32>, v: vec4<f32>) {
-    values[i] -= step.adam_size * m / (sqrt(v) * step.adam_scale + ADAM_EPS);
+fn adam_update(i: u32, value: vec4<f32>, m: vec4<f32>, v: vec4<f32>) {
+    values_buffer[i] = value - step.adam_size * m / (sqrt(v) * step.adam_scale + ADAM_EPS);
 }
 
 @compute @workgroup_size(THREADS)
@@ -80,12 +83,13 @@ fn adam(
 ) {
     let range = tile(group, groups);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
-        let g = decayed(i);
-        let m = B1 * first_moment[i] + (1.0 - B1) * g;
-        let v = B2 * second_moment[i] + (1.0 - B2) * (g * g);
-        first_moment[i] = m;
-        second_moment[i] = v;
-        adam_update(i, m, v);
+        let value = values(i);
+        let g = decayed(i, value);
+        let m = B1 * first_moment(i) + (1.0 - B1) * g;
+        let v = B2 * second_moment(i) + (1.0 - B2) * (g * g);
+        first_moment_buffer[i] = m;
+        second_moment_buffer[i] = v;
+        adam_update(i, value, m, v);
     }
 }
 
@@ -98,13 +102,14 @@ fn amsgrad(
 ) {
     let range = tile(group, groups);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
-        let g = decayed(i);
-        let m = B1 * first_moment[i] + (1.0 - B1) * g;
-        let v = B2 * second_moment[i] + (1.0 - B2) * (g * g);
-        let largest = max(largest_moment[i], v);
-        first_moment[i] = m;
-        second_moment[i] = v;
-        largest_moment[i] = largest;
-        adam_update(i, m, largest);
+        let value = values(i);
+        let g = decayed(i, value);
+        let m = B1 * first_moment(i) + (1.0 - B1) * g;
+        let v = B2 * second_moment(i) + (1.0 - B2) * (g * g);
+        let largest = max(largest_moment(i), v);
+        first_moment_buffer[i] = m;
+        second_moment_buffer[i] = v;
+        largest_moment_buffer[i] = largest;
+        adam_update(i, value, m, largest);
     }
 }

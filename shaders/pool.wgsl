@@ -1,5 +1,5 @@
-// Pooling of [N, H, W, channels]: average with kernel = stride and zero padding, maximum over 2x2 windows. One
-// invocation makes four channels of one window.
+// Pooling of [N, H, W, channels]: average with kernel = stride and zero padding, maximum over 2x2 windows, and their
+// gradients. One invocation makes four channels of one window.
 
 struct Params {
     batch: u32,
@@ -10,7 +10,7 @@ struct Params {
     kw: u32,
     pad_h: u32,
     pad_w: u32,
-    // Windows along each axis; in maximum_backward also those cut off by the map's edge.
+    // Windows along each axis; in maximum_backward also those cut off by the map's edge, in average_backward pixels.
     windows_h: u32,
     windows_w: u32,
     // Windows along each axis that the forward pass had.
@@ -20,10 +20,13 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+// Binding 1 is the input x.
 @group(0) @binding(2) var<storage, read_write> forward_out: array<vec4<f32>>;
 
-@group(0) @binding(2) var<storage, read> backward_dout: array<vec4<f32>>;
+// Binding 1 is the input spread_dout.
+@group(0) @binding(2) var<storage, read_write> spread_dx: array<vec4<f32>>;
+
+// Binding 2 is the input backward_dout.
 @group(0) @binding(3) var<storage, read_write> backward_dx: array<vec4<f32>>;
 
 struct Cell {
@@ -69,14 +72,36 @@ fn average(
         var i = begin;
         // Two at a time: independent loads.
         for (; i + p.groups < end; i += 2u * p.groups) {
-            line += x[i] + x[i + p.groups];
+            line += x(i) + x(i + p.groups);
         }
         if (i < end) {
-            line += x[i];
+            line += x(i);
         }
         sum += line;
     }
     forward_out[invocation] = sum / f32(p.kh * p.kw);
+}
+
+// The gradient of what `average` pooled: each pixel gets its window's, shared evenly; a pixel that no whole window reaches
+// gets 0. One invocation makes four channels of one pixel.
+@compute @workgroup_size(64)
+fn average_backward(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let invocation = linear_group(wid, groups) * 64u + lane;
+    let at = cell_of(invocation);
+    if (at.sample >= p.batch) {
+        return;
+    }
+    let h = (at.h + p.pad_h) / p.kh;
+    let w = (at.w + p.pad_w) / p.kw;
+    var share = vec4<f32>(0.0);
+    if (h < p.out_h && w < p.out_w) {
+        share = spread_dout(((at.sample * p.out_h + h) * p.out_w + w) * p.groups + at.group) / f32(p.kh * p.kw);
+    }
+    spread_dx[invocation] = share;
 }
 
 @compute @workgroup_size(64)
@@ -92,8 +117,8 @@ fn maximum(
     }
     let first = index(at.sample, 2u * at.h, 2u * at.w, at.group);
     let below = first + p.width * p.groups;
-    let top = larger(x[first], x[first + p.groups]);
-    let bottom = larger(x[below], x[below + p.groups]);
+    let top = larger(x(first), x(first + p.groups));
+    let bottom = larger(x(below), x(below + p.groups));
     forward_out[invocation] = larger(top, bottom);
 }
 
@@ -119,11 +144,11 @@ fn maximum_backward(
     let below = first + p.width * p.groups;
     let zero = vec4<f32>(0.0);
     if (at.h < p.out_h && at.w < p.out_w) {
-        let d = backward_dout[((at.sample * p.out_h + at.h) * p.out_w + at.w) * p.groups + at.group];
-        let x0 = x[first];
-        let x1 = x[first + p.groups];
-        let x2 = x[below];
-        let x3 = x[below + p.groups];
+        let d = backward_dout(((at.sample * p.out_h + at.h) * p.out_w + at.w) * p.groups + at.group);
+        let x0 = x(first);
+        let x1 = x(first + p.groups);
+        let x2 = x(below);
+        let x3 = x(below + p.groups);
         let best01 = larger(x0, x1);
         let best012 = larger(best01, x2);
         let take3 = x3 > best012;

@@ -8,8 +8,8 @@ struct ColumnParams {
 }
 
 struct SquaresParams {
-    len: u32,
-    // Elements a workgroup sums.
+    vectors: u32,
+    // vec4s a workgroup sums.
     span: u32,
     spare0: u32,
     spare1: u32,
@@ -18,12 +18,19 @@ struct SquaresParams {
 struct MetricsParams {
     samples: u32,
     partials: u32,
+    unsup_parts: u32,
+    spare0: u32,
+}
+
+struct NormsParams {
+    partials: u32,
     spare0: u32,
     spare1: u32,
+    spare2: u32,
 }
 
 @group(0) @binding(0) var<uniform> column_p: ColumnParams;
-@group(0) @binding(1) var<storage, read> column_x: array<vec4<f32>>;
+// Binding 1 is the input column_x.
 @group(0) @binding(2) var<storage, read_write> column_out: array<vec4<f32>>;
 
 // [rows, channels] to [slots, channels]. A second run with one slot finishes it.
@@ -43,55 +50,73 @@ fn column_sum(
     for (; row + 8u <= s.end; row += 8u) {
         let i = row * g + s.group;
         let j = i + 4u * g;
-        let first = (column_x[i] + column_x[i + g]) + (column_x[i + 2u * g] + column_x[i + 3u * g]);
-        let second = (column_x[j] + column_x[j + g]) + (column_x[j + 2u * g] + column_x[j + 3u * g]);
+        let first = (column_x(i) + column_x(i + g)) + (column_x(i + 2u * g) + column_x(i + 3u * g));
+        let second = (column_x(j) + column_x(j + g)) + (column_x(j + 2u * g) + column_x(j + 3u * g));
         sum += first + second;
     }
     for (; row < s.end; row += 1u) {
-        sum += column_x[row * g + s.group];
+        sum += column_x(row * g + s.group);
     }
     column_out[s.slot * g + s.group] = sum;
 }
 
 @group(0) @binding(0) var<uniform> squares_p: SquaresParams;
-@group(0) @binding(1) var<storage, read> squares_x: array<f32>;
+// Binding 1 is the input squares_x.
 @group(0) @binding(2) var<storage, read_write> squares_out: array<f32>;
 
 var<workgroup> lane_squares: array<f32, 64>;
 
-// One partial sum a workgroup.
-@compute @workgroup_size(64)
-fn sum_of_squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first = min(wid.x * squares_p.span, squares_p.len);
-    let end = min(first + squares_p.span, squares_p.len);
-    var sum = vec4<f32>(0.0);
-    var i = first + lane;
-    for (; i + 192u < end; i += 256u) {
-        let v = vec4<f32>(squares_x[i], squares_x[i + 64u], squares_x[i + 128u], squares_x[i + 192u]);
-        sum += v * v;
-    }
-    for (; i < end; i += 64u) {
-        sum.x += squares_x[i] * squares_x[i];
-    }
-    lane_squares[lane] = (sum.x + sum.y) + (sum.z + sum.w);
+// The lanes' sums, added up by the first of them.
+fn close_squares(group: u32, lane: u32, sum: f32) {
+    lane_squares[lane] = sum;
     workgroupBarrier();
     if (lane == 0u) {
         var total = 0.0;
         for (var other = 0u; other < 64u; other += 1u) {
             total += lane_squares[other];
         }
-        squares_out[wid.x] = total;
+        squares_out[group] = total;
     }
 }
 
+// One partial sum a workgroup.
+@compute @workgroup_size(64)
+fn sum_of_squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let first = min(wid.x * squares_p.span, squares_p.vectors);
+    let end = min(first + squares_p.span, squares_p.vectors);
+    var sum = vec4<f32>(0.0);
+    for (var i = first + lane; i < end; i += 64u) {
+        let v = squares_x(i);
+        sum += v * v;
+    }
+    close_squares(wid.x, lane, (sum.x + sum.y) + (sum.z + sum.w));
+}
+
+// Binding 3 is the input squares_other.
+
+// The same of the differences between two vectors.
+@compute @workgroup_size(64)
+fn sum_of_squared_differences(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let first = min(wid.x * squares_p.span, squares_p.vectors);
+    let end = min(first + squares_p.span, squares_p.vectors);
+    var sum = vec4<f32>(0.0);
+    for (var i = first + lane; i < end; i += 64u) {
+        let off = squares_x(i) - squares_other(i);
+        sum += off * off;
+    }
+    close_squares(wid.x, lane, (sum.x + sum.y) + (sum.z + sum.w));
+}
+
 @group(0) @binding(0) var<uniform> metrics_p: MetricsParams;
-@group(0) @binding(1) var<storage, read_write> metrics_totals: array<u32, 8>;
+@group(0) @binding(1) var<storage, read_write> metrics_totals: array<u32, 12>;
 @group(0) @binding(2) var<storage, read> metrics_step: Step;
 // An input that the variant has not is some other tensor, not read.
 @group(0) @binding(3) var<storage, read> metrics_pred: array<vec2<f32>>;
 @group(0) @binding(4) var<storage, read> metrics_sim: array<f32>;
 @group(0) @binding(5) var<storage, read> metrics_squares: array<f32>;
+@group(0) @binding(6) var<storage, read> metrics_unsup: array<f32>;
 
+var<workgroup> lane_unsup: array<f32, 64>;
 // Sums of a lane: pred loss, wrong samples, sim loss, squares of the gradient.
 var<workgroup> lane_metrics: array<vec4<f32>, 64>;
 
@@ -123,13 +148,23 @@ fn metrics(@builtin(local_invocation_index) lane: u32) {
         }
     }
     lane_metrics[lane] = own;
+    lane_unsup[lane] = 0.0;
+    if (HAS_UNSUP != 0u) {
+        var unsup = 0.0;
+        for (var i = lane; i < metrics_p.unsup_parts; i += 64u) {
+            unsup += metrics_unsup[i];
+        }
+        lane_unsup[lane] = unsup;
+    }
     workgroupBarrier();
     if (lane != 0u) {
         return;
     }
     var sum = vec4<f32>(0.0);
+    var unsup = 0.0;
     for (var other = 0u; other < 64u; other += 1u) {
         sum += lane_metrics[other];
+        unsup += lane_unsup[other];
     }
     let samples = f32(metrics_p.samples);
     add(0u, samples);
@@ -138,8 +173,34 @@ fn metrics(@builtin(local_invocation_index) lane: u32) {
     add(3u, sum.z * samples);
     add(4u, sqrt(sum.w));
     add(5u, 1.0);
-    let sound = finite(sum.x) && finite(sum.z) && finite(sum.w);
+    add(7u, unsup * samples);
+    let sound = finite(sum.x) && finite(sum.z) && finite(sum.w) && finite(unsup);
     if (!sound && metrics_totals[6] == 0u) {
         metrics_totals[6] = metrics_step.number + 1u;
     }
+}
+
+@group(0) @binding(0) var<uniform> norms_p: NormsParams;
+@group(0) @binding(2) var<storage, read> norms_update: array<f32>;
+@group(0) @binding(3) var<storage, read> norms_weight: array<f32>;
+
+// Adds the norms of a step's update and of the weights behind it to the totals.
+@compute @workgroup_size(64)
+fn norms(@builtin(local_invocation_index) lane: u32) {
+    var own = vec4<f32>(0.0);
+    for (var i = lane; i < norms_p.partials; i += 64u) {
+        own.x += norms_update[i];
+        own.y += norms_weight[i];
+    }
+    lane_metrics[lane] = own;
+    workgroupBarrier();
+    if (lane != 0u) {
+        return;
+    }
+    var sum = vec4<f32>(0.0);
+    for (var other = 0u; other < 64u; other += 1u) {
+        sum += lane_metrics[other];
+    }
+    add(8u, sqrt(sum.x));
+    add(9u, sqrt(sum.y));
 }

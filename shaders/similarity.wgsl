@@ -1,5 +1,6 @@
-// Similarity matching: what its kernels share, and the features of each sample. similarity_matrix.wgsl (their cosines and
-// the loss) and similarity_gradient.wgsl (the way back to z) are joined behind this file.
+// Similarity matching: what its kernels share, and the features of each sample. similarity_matrix.wgsl (the loss of their
+// cosines) and similarity_gradient.wgsl (the way back to z) are joined behind this file; the products between them are
+// gemm.wgsl's.
 // Constants: THREADS (workgroup size, a multiple of 8), SPATIAL_STD (1: features are standard deviations over space;
 // 0: features are all values). All tensors are vec4 over channels; "groups" counts vec4s of one position.
 //
@@ -13,6 +14,7 @@ struct Params {
     real_channels: u32,
     features: u32,          // vec4s of a row of u
     slab: u32,              // positions of a workgroup of `apply`
+    stride: u32,            // N up to a multiple of 4: rows of u, length of a row of S
     same: f32,              // target cosine of two samples of one class
     other: f32,             // and of two classes
     loss_scale: f32,        // 1 / N^2
@@ -20,7 +22,6 @@ struct Params {
 }
 
 const COSINE_EPS: f32 = 1e-8;
-const ROWS: u32 = 8u;       // rows of the matrix that a workgroup owns
 
 @group(0) @binding(0) var<uniform> params: Params;
 
@@ -32,12 +33,7 @@ fn mean_at(sample: u32) -> u32 {
     return params.batch + (params.batch + sample) * params.groups;
 }
 
-// A sample's number, the last one's past it: rows of a workgroup that do not exist load something that does.
-fn row(index: u32) -> u32 {
-    return min(index, params.batch - 1u);
-}
-
-@group(0) @binding(1) var<storage, read> features_z: array<vec4<f32>>;
+// Binding 1 is the input features_z.
 @group(0) @binding(2) var<storage, read_write> features_u: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> features_stats: array<vec4<f32>>;
 
@@ -84,14 +80,14 @@ fn merge(a: Moments, b: Moments) -> Moments {
 // Every `slices`-th position of a channel group, four at a time.
 fn slice_moments(base: u32, slice: u32, slices: u32) -> Moments {
     let step = slices * params.groups;
-    var moments = Moments(0.0, features_z[base], vec4<f32>(0.0));
+    var moments = Moments(0.0, features_z(base), vec4<f32>(0.0));
     var position = slice;
     var at = base + slice * params.groups;
     while (position + 3u * slices < params.spatial) {
-        let a = features_z[at];
-        let b = features_z[at + step];
-        let c = features_z[at + 2u * step];
-        let d = features_z[at + 3u * step];
+        let a = features_z(at);
+        let b = features_z(at + step);
+        let c = features_z(at + 2u * step);
+        let d = features_z(at + 3u * step);
         let mean = ((a + b) + (c + d)) * 0.25;
         let square = ((a - mean) * (a - mean) + (b - mean) * (b - mean))
             + ((c - mean) * (c - mean) + (d - mean) * (d - mean));
@@ -100,7 +96,7 @@ fn slice_moments(base: u32, slice: u32, slices: u32) -> Moments {
         at += 4u * step;
     }
     while (position < params.spatial) {
-        moments = merge(moments, Moments(1.0, features_z[at], vec4<f32>(0.0)));
+        moments = merge(moments, Moments(1.0, features_z(at), vec4<f32>(0.0)));
         position += slices;
         at += step;
     }
@@ -141,7 +137,7 @@ fn feature(sample: u32, index: u32) -> vec4<f32> {
     if (SPATIAL_STD == 1u) {
         return features_stats[deviation_at(sample) + index];
     }
-    return features_z[sample * params.features + index];
+    return features_z(sample * params.features + index);
 }
 
 // 1 for real channels, 0 for pad lanes.
@@ -154,7 +150,7 @@ fn lane_mask(index: u32) -> vec4<f32> {
 }
 
 // u = c / (eps + |c|), c the features less their mean over real channels. One workgroup a sample. Everything is taken
-// relative to the first feature, so that a sample of equal features has c = 0 exactly.
+// relative to the first feature, so that a sample of equal features has c = 0 exactly. Rows past the batch are zero.
 @compute @workgroup_size(THREADS)
 fn features(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -163,6 +159,9 @@ fn features(
 ) {
     let sample = linear_group(group, groups);
     if (sample >= params.batch) {
+        for (var i = local; sample < params.stride && i < params.features; i += THREADS) {
+            features_u[sample * params.features + i] = vec4<f32>(0.0);
+        }
         return;
     }
     if (SPATIAL_STD == 1u) {

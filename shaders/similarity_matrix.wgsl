@@ -1,125 +1,50 @@
-// Second part of similarity matching, behind similarity.wgsl: the cosine matrix S = u u^T and the distance of its rows
-// from the labels' matrix T.
+// Second part of similarity matching, behind similarity.wgsl: the distance of the cosine matrix S = u u^T from the target
+// matrix T, row by row. Constant besides: TARGET (0: T follows from the labels, 1: T is given, f32 [N, stride]).
 
-@group(0) @binding(1) var<storage, read> matrix_u: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> matrix_labels: array<u32>;
-@group(0) @binding(3) var<storage, read_write> matrix_stats: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> matrix_out: array<f32>;
-@group(0) @binding(5) var<storage, read_write> matrix_rows: array<f32>;
+@group(0) @binding(1) var<storage, read> compare_target: array<u32>;   // labels, or the bits of T
+@group(0) @binding(2) var<storage, read_write> compare_stats: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> compare_matrix: array<f32>;
+@group(0) @binding(4) var<storage, read_write> compare_rows: array<f32>;
 
-var<workgroup> row_sums: array<vec4<f32>, THREADS * 4u>;
-
-const CHUNK: u32 = 64u;     // vec4s that are summed before they join the total
+// T_ij
+fn compare_goal(i: u32, j: u32) -> f32 {
+    if (TARGET == 1u) {
+        return bitcast<f32>(compare_target[i * params.stride + j]);
+    }
+    return select(params.other, params.same, compare_target[i] == compare_target[j]);
+}
 
 // Clamped to [-1, 1]; what is not finite stays so, for the loss to show it.
-fn bounded(s: vec4<f32>) -> vec4<f32> {
-    let broken = (bitcast<vec4<u32>>(s) & vec4<u32>(0x7f800000u)) == vec4<u32>(0x7f800000u);
-    return select(clamp(s, vec4<f32>(-1.0), vec4<f32>(1.0)), s, broken);
+fn bounded(s: f32) -> f32 {
+    let broken = (bitcast<u32>(s) & 0x7f800000u) == 0x7f800000u;
+    return select(clamp(s, -1.0, 1.0), s, broken);
 }
 
-fn store_column(first: u32, column: u32, s: vec4<f32>) {
-    for (var i = 0u; i < 4u; i++) {
-        if (first + i < params.batch) {
-            matrix_out[(first + i) * params.batch + column] = s[i];
-        }
-    }
-}
-
-struct RowSums {
-    loss: vec4<f32>,    // sum of (S - T)^2 of four rows
-    pull: vec4<f32>,    // sum of (S - T) S
-}
-
-fn settle(sums: RowSums, first: u32, classes: vec4<u32>, column: u32, s: vec4<f32>) -> RowSums {
-    let similar = bounded(s);
-    store_column(first, column, similar);
-    let alike = classes == vec4<u32>(matrix_labels[column]);
-    let off = similar - select(vec4<f32>(params.other), vec4<f32>(params.same), alike);
-    return RowSums(sums.loss + off * off, sums.pull + off * similar);
-}
-
-fn classes_of(first: u32) -> vec4<u32> {
-    return vec4<u32>(matrix_labels[row(first)], matrix_labels[row(first + 1u)],
-        matrix_labels[row(first + 2u)], matrix_labels[row(first + 3u)]);
-}
-
-// A workgroup owns ROWS rows and all columns; an invocation has two columns of them in registers. The rows' loads are
-// the same for all invocations.
+// The row's loss, and sum_j (S - T) S for its gradient. A workgroup a row.
 @compute @workgroup_size(THREADS)
-fn matrix(
+fn compare(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let first = linear_group(group, groups) * ROWS;
-    if (first >= params.batch) {
+    let i = linear_group(group, groups);
+    if (i >= params.batch) {
         return;
     }
-    let size = params.features;
-    let low_classes = classes_of(first);
-    let high_classes = classes_of(first + 4u);
-    var low = RowSums(vec4<f32>(0.0), vec4<f32>(0.0));
-    var high = RowSums(vec4<f32>(0.0), vec4<f32>(0.0));
-    for (var base = 0u; base < params.batch; base += 2u * THREADS) {
-        let left = base + local;
-        let right = left + THREADS;
-        if (left < params.batch) {
-            var left_low = vec4<f32>(0.0);
-            var left_high = vec4<f32>(0.0);
-            var right_low = vec4<f32>(0.0);
-            var right_high = vec4<f32>(0.0);
-            let a = left * size;
-            let b = row(right) * size;
-            for (var chunk = 0u; chunk < size; chunk += CHUNK) {
-                var la = vec4<f32>(0.0);
-                var ha = vec4<f32>(0.0);
-                var lb = vec4<f32>(0.0);
-                var hb = vec4<f32>(0.0);
-                let end = min(chunk + CHUNK, size);
-                for (var k = chunk; k < end; k++) {
-                    let x = matrix_u[a + k];
-                    let y = matrix_u[b + k];
-                    let lower = mat4x4<f32>(matrix_u[row(first) * size + k], matrix_u[row(first + 1u) * size + k],
-                        matrix_u[row(first + 2u) * size + k], matrix_u[row(first + 3u) * size + k]);
-                    let upper = mat4x4<f32>(matrix_u[row(first + 4u) * size + k], matrix_u[row(first + 5u) * size + k],
-                        matrix_u[row(first + 6u) * size + k], matrix_u[row(first + 7u) * size + k]);
-                    la += x * lower;
-                    ha += x * upper;
-                    lb += y * lower;
-                    hb += y * upper;
-                }
-                left_low += la;
-                left_high += ha;
-                right_low += lb;
-                right_high += hb;
-            }
-            low = settle(low, first, low_classes, left, left_low);
-            high = settle(high, first + 4u, high_classes, left, left_high);
-            if (right < params.batch) {
-                low = settle(low, first, low_classes, right, right_low);
-                high = settle(high, first + 4u, high_classes, right, right_high);
-            }
-        }
+    var loss = 0.0;
+    var pull = 0.0;
+    for (var j = local; j < params.batch; j += THREADS) {
+        let at = i * params.stride + j;
+        let similar = bounded(compare_matrix[at]);
+        compare_matrix[at] = similar;
+        let off = similar - compare_goal(i, j);
+        loss += off * off;
+        pull += off * similar;
     }
-    row_sums[local] = low.loss;
-    row_sums[THREADS + local] = high.loss;
-    row_sums[2u * THREADS + local] = low.pull;
-    row_sums[3u * THREADS + local] = high.pull;
-    workgroupBarrier();
-    if (local < 4u) {
-        var sum = vec4<f32>(0.0);
-        for (var i = 0u; i < THREADS; i++) {
-            sum += row_sums[local * THREADS + i];
-        }
-        let start = first + 4u * (local & 1u);
-        for (var i = 0u; i < 4u; i++) {
-            if (start + i < params.batch) {
-                if (local < 2u) {
-                    matrix_rows[start + i] = sum[i] * params.loss_scale;
-                } else {
-                    matrix_stats[start + i].y = sum[i];
-                }
-            }
-        }
+    let row_loss = workgroup_sum(local, vec4<f32>(loss, 0.0, 0.0, 0.0));
+    let row_pull = workgroup_sum(local, vec4<f32>(pull, 0.0, 0.0, 0.0));
+    if (local == 0u) {
+        compare_rows[i] = row_loss * params.loss_scale;
+        compare_stats[i].y = row_pull;
     }
 }

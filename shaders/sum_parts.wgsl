@@ -8,7 +8,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> parts: array<vec4<f32>>;
+// Binding 1 is the input parts.
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 
@@ -24,7 +24,7 @@ fn sum_parts(
     }
     var sum = vec4<f32>(0.0);
     for (var part = 0u; part < params.parts; part++) {
-        sum += parts[part * params.len + index];
+        sum += parts(part * params.len + index);
     }
     if (BIAS == 1u) {
         sum += bias[index % params.n4];

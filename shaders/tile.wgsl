@@ -2,8 +2,10 @@
 // a time. An invocation accumulates groups of eight rows by one or two vec4 columns (COLUMNS).
 //
 // How the rows of A reach an invocation is the family's business: lanes_direct.wgsl or lanes_subgroup.wgsl, one of which
-// is joined to this file. Everything is spelled out in named registers: a private array with a loop over it costs the
-// software driver a factor of four, because it unrolls nothing that holds memory or subgroup operations.
+// is joined to this file and holds the entry point. It calls the kernel's `compute`, which makes one tile out of
+// `tile_step`s and hands it to `put_tile`. A and B are read as a(i) and b(i), from buffers or from texels.
+// Everything is spelled out in named registers: a private array with a loop over it costs the software driver a factor of
+// four, because it unrolls nothing that holds memory or subgroup operations.
 
 struct Row {
     x: vec4<f32>,
@@ -14,7 +16,7 @@ struct Rows {
     r0: Row, r1: Row, r2: Row, r3: Row, r4: Row, r5: Row, r6: Row, r7: Row,
 }
 
-// Eight rows a group. The direct family uses the first group only.
+// Eight rows a group; GROUPS of them are used.
 struct Tile {
     g0: Rows, g1: Rows, g2: Rows, g3: Rows,
 }
@@ -23,6 +25,24 @@ struct Tile {
 struct Columns {
     x: mat4x4<f32>,
     y: mat4x4<f32>,
+}
+
+// Where an invocation's tile begins: its first row, and its two vec4 columns.
+struct Place {
+    row: u32,
+    column_x: u32,
+    column_y: u32,
+}
+
+// The eight rows of A that an invocation loads where A lies along k, and the two vec4s of four rows that it loads where A
+// lies along its rows.
+struct Anchors {
+    a0: Anchor, a1: Anchor, a2: Anchor, a3: Anchor, a4: Anchor, a5: Anchor, a6: Anchor, a7: Anchor,
+}
+
+struct Quads {
+    low: Quad,
+    high: Quad,
 }
 
 // One row: four k at once.
@@ -50,21 +70,9 @@ fn put_tile(row: u32, tile: Tile) {
     put_rows(row, tile.g0);
     if (GROUPS > 1u) {
         put_rows(row + 8u, tile.g1);
+    }
+    if (GROUPS > 2u) {
         put_rows(row + 16u, tile.g2);
         put_rows(row + 24u, tile.g3);
     }
-}
-
-// Where this invocation's tile begins: its first row, and its two vec4 columns.
-struct Place {
-    row: u32,
-    column_x: u32,
-    column_y: u32,
-}
-
-// Workgroups are numbered along the columns first. Neighbouring invocations own neighbouring columns.
-fn place_of(group: u32, local: u32, column_tiles: u32) -> Place {
-    let row_tile = group / column_tiles;
-    let column = (group - row_tile * column_tiles) * 8u * COLUMNS + local % 8u;
-    return Place((row_tile * BANDS + local / 8u) * 8u * GROUPS, column, column + 8u);
 }

@@ -1,4 +1,6 @@
 //! Training neural networks with local error signals, on hand-written WebGPU compute shaders.
+#[cfg(not(target_arch = "wasm32"))]
+pub mod bench;
 pub mod checkpoint;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod cli;

@@ -16,6 +16,10 @@ pub enum Purpose {
     Augment,
     /// Dropout masks: `a` the step, `b` the block.
     Dropout,
+    /// Holes of cutout: `a` the epoch, `b` the sample and the draw.
+    Cutout,
+    /// Resized crops of pictures read from files: `a` the epoch, `b` the sample and the draw.
+    ResizedCrop,
 }
 
 impl Purpose {
@@ -26,6 +30,8 @@ impl Purpose {
             Self::Shuffle => 1,
             Self::Augment => 2,
             Self::Dropout => 3,
+            Self::Cutout => 4,
+            Self::ResizedCrop => 5,
         }
     }
 }
@@ -60,7 +66,8 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    const PURPOSES: [Purpose; 4] = [Purpose::Init, Purpose::Shuffle, Purpose::Augment, Purpose::Dropout];
+    const PURPOSES: [Purpose; 6] =
+        [Purpose::Init, Purpose::Shuffle, Purpose::Augment, Purpose::Dropout, Purpose::Cutout, Purpose::ResizedCrop];
 
     #[test]
     fn split_mix_gives_the_published_stream() {

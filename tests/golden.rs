@@ -1,7 +1,8 @@
 //! The engine against the golden cases: every case in `PREDSIM_GOLDEN` (default `tests/golden`) is run on the GPU and all
 //! that golden/README.md lists is compared. One line a case, with the largest deviation of each kind.
 //!
-//! A case that needs a feature that is not built is ignored by name; with `PREDSIM_GOLDEN_STRICT=1` it fails.
+//! A case that nothing could be compared with (one with dropout) is ignored by name; with `PREDSIM_GOLDEN_STRICT=1` it
+//! fails.
 
 #[path = "golden/case.rs"]
 mod case;
@@ -10,6 +11,7 @@ mod compare;
 #[path = "golden/replay.rs"]
 mod replay;
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -50,14 +52,25 @@ fn names(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// The device that all cases share, so that a kernel is compiled once.
+fn gpu() -> Result<Rc<Gpu>, Failed> {
+    thread_local!(static GPU: OnceCell<Rc<Gpu>> = const { OnceCell::new() });
+    GPU.with(|cell| {
+        if let Some(gpu) = cell.get() {
+            return Ok(gpu.clone());
+        }
+        let gpu = Rc::new(pollster::block_on(Gpu::open(&Wanted::Best)).map_err(|error| error.to_string())?);
+        Ok(cell.get_or_init(|| gpu).clone())
+    })
+}
+
 fn run(path: &Path, strict: bool) -> Result<Completion, Failed> {
     let case = Case::read(path)?;
     if let Some(what) = case.unsupported() {
         let message = format!("unsupported: {what}");
         return if strict { Err(Failed::from(message)) } else { Ok(Completion::ignored_with(message)) };
     }
-    let gpu = Rc::new(pollster::block_on(Gpu::open(&Wanted::Best)).map_err(|error| error.to_string())?);
-    let findings = replay::replay(&gpu, &case)?;
+    let findings = replay::replay(&gpu()?, &case)?;
     println!("{}: {}", case.name, findings.summary());
     match findings.failures() {
         failures if failures.is_empty() => Ok(Completion::Completed),

@@ -58,7 +58,7 @@ fn a_thousand_steps_allocate_nothing_and_submit_one_command_buffer_a_block() {
     let (pixels, labels) = (vec![7u8; 4 * 784], [3, 1, 4, 1]);
     let crops = vec![0u8; 4 * 16];
     let mut step = || {
-        let samples = Samples::Pixels { pixels: &pixels, crops: &crops };
+        let samples = Samples::Pixels { pixels: &pixels, crops: &crops, holes: &[] };
         block_on(&gpu, trainer.train(samples, &labels, 1e-3)).expect("the step runs");
     };
     step();
@@ -220,7 +220,7 @@ fn looking_changes_nothing_and_sees_what_evaluation_sees() {
         data::gather(&data.test, &probe, &mut pixels, &mut labels);
         let crops = vec![0u8; 10 * 16];
         let evaluated = block_on(&gpu, async {
-            let samples = Samples::Pixels { pixels: &pixels, crops: &crops };
+            let samples = Samples::Pixels { pixels: &pixels, crops: &crops, holes: &[] };
             session.trainer.evaluate(samples, &labels).await.expect("it evaluates");
             let owner = session.trainer.network().output();
             session.trainer.logits(owner, 10).await.expect("the logits come")

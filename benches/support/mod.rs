@@ -1,7 +1,9 @@
-//! What every kernel benchmark shares: the device, GPU time by timestamps, and a line with the ratio to a yardstick.
+//! What every kernel benchmark shares: the device, GPU time by timestamps, how long is measured.
 
 use std::time::Duration;
 
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion};
 use predsim::gpu::{Dispatch, Gpu, Lab, Wanted, block_on};
 
 /// The best adapter, or the one that the environment variable `PREDSIM_ADAPTER` names.
@@ -30,9 +32,21 @@ pub fn gpu_time(gpu: &Gpu, lab: &Lab<'_>, dispatches: &[Dispatch], iterations: u
     Duration::from_nanos(nanoseconds as u64)
 }
 
-/// Median of `runs` single runs in seconds.
-pub fn median_seconds(gpu: &Gpu, lab: &Lab<'_>, dispatches: &[Dispatch], runs: usize) -> f64 {
-    let mut times: Vec<f64> = (0..runs).map(|_| gpu_time(gpu, lab, dispatches, 1).as_secs_f64()).collect();
+/// The middle one of some times.
+pub fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
-    times[runs / 2]
+    times[times.len() / 2]
+}
+
+/// A group of benchmarks that takes a few seconds: GPU times scatter little.
+pub fn quick<'c>(criterion: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
+    let mut group = criterion.benchmark_group(name);
+    group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    group
+}
+
+/// Reproducible values in [-1, 1) for a tensor of `bytes` bytes.
+pub fn values(bytes: u64) -> Vec<f32> {
+    let scatter = |i: u32| (i.wrapping_mul(0x9e37_79b9) >> 8) as f32 / (1 << 23) as f32 - 1.0;
+    (0..bytes as u32 / 4).map(scatter).collect()
 }

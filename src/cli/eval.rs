@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::gpu::block_on;
-use crate::run::{Settings, TrainFlags};
 use crate::train::{EpochReport, Mode, Session};
 
 use super::engine;
 use super::error::CliError;
 use super::output;
+use super::run_folder::RunFolder;
+use crate::run::Settings;
+use crate::run::TrainFlags;
 
 /// Flags of `predsim eval`.
 #[derive(Debug, Args)]
@@ -61,8 +63,7 @@ fn settings(
     args: &EvalArgs,
     (path, checkpoint): &(PathBuf, crate::checkpoint::Checkpoint),
 ) -> Result<Settings, CliError> {
-    let folder = path.parent().map(std::path::Path::to_owned).unwrap_or_default();
-    let config = super::run_folder::RunFolder::config(&folder)?.unwrap_or_default();
+    let (_, config) = RunFolder::of_checkpoint(path)?;
     let stored = Settings::of_state(&checkpoint.state)?;
     let flags = TrainFlags {
         data: args.data.clone().or(config.train.data),
@@ -71,6 +72,7 @@ fn settings(
         batch_size: args.batch_size,
         adapter: args.adapter.clone().or(config.train.adapter),
         limit_train: Some(1),
+        classes_per_batch: Some(0),
         ..TrainFlags::default()
     };
     let settings = Settings::resolve(&flags.over(&stored.flags()))?;

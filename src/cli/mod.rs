@@ -5,6 +5,7 @@
 //! - `run_folder`, `progress`, `output`: what a run leaves and what it shows
 //! - `error`: what ends a command early, and with which exit code
 
+mod bench;
 mod devices;
 mod engine;
 mod error;
@@ -23,7 +24,6 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::run::flags::with_switches;
 use error::CliError;
 
 const AFTER_HELP: &str = "\
@@ -53,6 +53,8 @@ enum Command {
     Predict(predict::PredictArgs),
     /// Print the static plan of a training step: dispatches, live bytes, the buffer of every tensor
     Plan(Box<plan::PlanArgs>),
+    /// Time kernels against the adapter's limits, or whole training steps
+    Bench(bench::BenchArgs),
     /// List the adapters with their limits and features
     Devices(devices::DevicesArgs),
     /// List the built-in recipes
@@ -85,15 +87,21 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Recipes(args) => recipes::run(&args),
     }
 }
 
 fn parse() -> Result<Command, ExitCode> {
-    let command = Cli::command().mut_subcommands(with_switches);
+    let command = with_switches(Cli::command());
     let parsed = command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map(|cli| cli.command).map_err(|error| report(&error))
+}
+
+/// Lets the switches of all subcommands stand without a value.
+fn with_switches(command: clap::Command) -> clap::Command {
+    crate::run::flags::with_switches(command).mut_subcommands(with_switches)
 }
 
 /// Help goes to standard output; a mistake becomes one line that says what is wrong and where help is.

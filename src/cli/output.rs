@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::gpu::Gpu;
+
 use super::error::CliError;
 
 /// Writes a line.
@@ -24,6 +26,14 @@ pub fn line(text: &str) -> Result<(), CliError> {
 /// As [`line`].
 pub fn json(object: &impl Serialize) -> Result<(), CliError> {
     line(&serde_json::to_string(object).map_err(|error| CliError::Failed(error.to_string()))?)
+}
+
+/// Writes on which adapter a command runs.
+///
+/// # Errors
+/// As [`line`].
+pub fn adapter(gpu: &Gpu) -> Result<(), CliError> {
+    line(&format!("adapter: {} ({})", gpu.info.name, gpu.info.driver_info))
 }
 
 /// Bytes in the unit that people read: `117.4 MiB`.

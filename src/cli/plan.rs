@@ -6,12 +6,12 @@ use serde_json::json;
 use crate::gpu::Wanted;
 use crate::kernels::gemm::Tuning;
 use crate::run::memory::Planned;
-use crate::run::{Settings, TrainFlags};
 
 use super::engine;
 use super::error::CliError;
 use super::output;
 use super::recipe::Recipe;
+use crate::run::TrainFlags;
 
 /// Flags of `predsim plan`.
 #[derive(Debug, Args)]
@@ -35,8 +35,7 @@ pub struct PlanArgs {
 /// # Errors
 /// See [`CliError`].
 pub fn run(args: &PlanArgs) -> Result<(), CliError> {
-    let recipe = args.recipe.as_deref().map(Recipe::find).transpose()?.unwrap_or_default();
-    let settings = Settings::resolve(&args.flags.over(&recipe.train))?;
+    let (_, settings) = Recipe::with_flags(args.recipe.as_deref(), &args.flags)?;
     let tuning = match &settings.adapter {
         Wanted::Name(name) if name == "none" => Tuning::portable(),
         wanted => Tuning::for_gpu(&*engine::open_gpu(wanted)?),

@@ -6,13 +6,13 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::data::{AugmentParams, load_picture};
-use crate::gpu::block_on;
-use crate::run::{Settings, TrainFlags};
+use crate::gpu::{Wanted, block_on};
 use crate::train::{Mode, Samples, Trainer, softmax};
 
 use super::engine;
 use super::error::CliError;
 use super::output;
+use crate::run::settings::{Settings, wanted};
 
 /// Most pictures in one step.
 const BATCH: usize = 64;
@@ -66,8 +66,8 @@ struct Answer {
 pub fn run(args: &PredictArgs) -> Result<(), CliError> {
     let checkpoint = engine::read_checkpoint(&args.path)?;
     let stored = Settings::of_state(&checkpoint.1.state)?;
-    let adapter = TrainFlags { adapter: args.adapter.clone(), ..TrainFlags::default() };
-    let mut settings = Settings { adapter: Settings::resolve(&adapter)?.adapter, ..stored };
+    let adapter = args.adapter.as_deref().map_or(Wanted::Best, wanted);
+    let mut settings = Settings { adapter, ..stored };
     settings.train.batch_size = BATCH.min(args.images.len());
     let input = settings.model.input;
     let [height, width, channels] = [input.height, input.width, input.channels].map(|extent| extent as u32);
@@ -93,7 +93,7 @@ async fn ask(trainer: &mut Trainer, pictures: &[Vec<u8>]) -> Result<Opinions, Cl
     let pixels = pictures.concat();
     let crops = vec![AugmentParams::IDENTITY; pictures.len()];
     let labels = vec![0; pictures.len()];
-    let samples = Samples::Pixels { pixels: &pixels, crops: bytemuck::cast_slice(&crops) };
+    let samples = Samples::Pixels { pixels: &pixels, crops: bytemuck::cast_slice(&crops), holes: &[] };
     trainer.evaluate(samples, &labels).await?;
     let mut opinions = Vec::new();
     for owner in 0..=trainer.network().output() {

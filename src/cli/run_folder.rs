@@ -80,12 +80,22 @@ impl RunFolder {
     ///
     /// # Errors
     /// A usage error if the file is there but is not readable as settings.
-    pub fn config(path: &Path) -> Result<Option<Recipe>, CliError> {
+    fn config(path: &Path) -> Result<Option<Recipe>, CliError> {
         let file = path.join(CONFIG);
         if !file.exists() {
             return Ok(None);
         }
         Recipe::find(&file.to_string_lossy()).map(Some)
+    }
+
+    /// The folder that the checkpoint `file` lies in, and the settings there; none are as no flag given.
+    ///
+    /// # Errors
+    /// As `config`.
+    pub fn of_checkpoint(file: &Path) -> Result<(PathBuf, Recipe), CliError> {
+        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
+        let config = Self::config(&folder)?.unwrap_or_default();
+        Ok((folder, config))
     }
 
     /// Appends a line of metrics.

@@ -11,7 +11,6 @@ use serde_json::json;
 
 use crate::checkpoint::Checkpoint;
 use crate::gpu::{Gpu, block_on};
-use crate::run::{Settings, TrainFlags};
 use crate::train::{EpochReport, Position, Session};
 
 use super::engine;
@@ -20,6 +19,8 @@ use super::output;
 use super::progress::{EpochProgress, Voice, epoch_table};
 use super::recipe::{MadeBy, Recipe};
 use super::run_folder::{RunFolder, unused};
+use crate::run::Settings;
+use crate::run::TrainFlags;
 
 /// Flags of `predsim train`.
 #[derive(Debug, Args)]
@@ -76,8 +77,7 @@ impl Start {
         if let Some(path) = &args.resume {
             return Self::resumed(args, path);
         }
-        let recipe = args.recipe.as_deref().map(Recipe::find).transpose()?.unwrap_or_default();
-        let settings = Settings::resolve(&args.flags.over(&recipe.train))?;
+        let (recipe, settings) = Recipe::with_flags(args.recipe.as_deref(), &args.flags)?;
         let out = args.out.clone().unwrap_or_else(|| default_folder(args, &settings));
         let Recipe { paper_error_percent, about, .. } = recipe;
         Ok(Self { settings, checkpoint: None, out, paper_error_percent, about })
@@ -85,8 +85,7 @@ impl Start {
 
     fn resumed(args: &TrainArgs, path: &std::path::Path) -> Result<Self, CliError> {
         let (file, checkpoint) = engine::read_checkpoint(path)?;
-        let folder = file.parent().map(std::path::Path::to_owned).unwrap_or_default();
-        let config = RunFolder::config(&folder)?.unwrap_or_default();
+        let (folder, config) = RunFolder::of_checkpoint(&file)?;
         // How far, from where and on what: the checkpoint does not say, the run's folder does.
         let kept = TrainFlags {
             epochs: config.train.epochs,
@@ -111,10 +110,11 @@ fn default_folder(args: &TrainArgs, settings: &Settings) -> PathBuf {
         let path = std::path::Path::new(recipe);
         path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
     };
-    let name = args.recipe.as_ref().and_then(stem).unwrap_or_else(|| {
-        let loss = if settings.model.backprop { "backprop".to_owned() } else { settings.model.loss_sup.to_string() };
-        format!("{}-{}-{loss}", settings.spec.name, settings.model.model)
-    });
+    let name = args
+        .recipe
+        .as_ref()
+        .and_then(stem)
+        .unwrap_or_else(|| format!("{}-{}-{}", settings.spec.name, settings.model.model, settings.loss()));
     if args.overwrite { runs.join(name) } else { unused(&runs, &name) }
 }
 
@@ -130,7 +130,8 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
         let text = toml::to_string(&config).map_err(|error| CliError::Failed(error.to_string()))?;
         return output::line(text.trim_end());
     }
-    if start.position().epoch > start.settings.epochs {
+    let epochs = start.settings.total_epochs(&model);
+    if start.position().epoch > epochs {
         let done = start.position().epoch - 1;
         return Err(CliError::usage(format!(
             "the run has its {done} epochs already; go on with a larger --epochs, such as --epochs {}",
@@ -150,7 +151,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let plans = Session::plans(&data, start.settings.train.batch_size);
     let trainer = engine::trainer(&gpu, &start.settings, &plans, start.checkpoint.as_ref())?;
     let session = Session::new(trainer, &data, start.position());
-    Run { start, gpu, folder, voice, session, best: None }.go()
+    Run { start, gpu, folder, voice, session, epochs, best: None }.go()
 }
 
 fn config_of(start: &Start, gpu: &Gpu) -> Recipe {
@@ -182,17 +183,17 @@ fn greet(
             "parameters": model.trained_parameters(), "parameters_trunk": model.trunk_parameters(),
         }));
     }
-    let loss = if settings.model.backprop { "backprop".to_owned() } else { settings.model.loss_sup.to_string() };
     output::line(&format!(
-        "{} on {}, {loss}: {} hidden {} and an output layer, {} parameters and {} in local heads",
+        "{} on {}, {}: {} hidden {} and an output layer, {} parameters and {} in local heads",
         settings.model.model,
         settings.spec.name,
+        settings.loss(),
         model.blocks.len(),
         if model.blocks.len() == 1 { "block" } else { "blocks" },
         indicatif::HumanCount(model.trunk_parameters()),
         indicatif::HumanCount(model.trained_parameters() - model.trunk_parameters()),
     ))?;
-    output::line(&format!("adapter: {} ({})", gpu.info.name, gpu.info.driver_info))?;
+    output::adapter(gpu)?;
     output::line(&format!("folder: {}", out.display()))
 }
 
@@ -213,6 +214,8 @@ struct Run<'d> {
     folder: RunFolder,
     voice: Voice,
     session: Session<'d>,
+    /// Of the whole run.
+    epochs: usize,
     best: Option<f64>,
 }
 
@@ -220,7 +223,7 @@ impl Run<'_> {
     fn go(mut self) -> Result<(), CliError> {
         self.best = self.start.checkpoint.as_ref().and_then(|(_, checkpoint)| checkpoint.state.best_error_percent);
         let began = Instant::now();
-        let epochs = self.start.settings.epochs;
+        let epochs = self.epochs;
         let mut last = None;
         while self.session.position().epoch <= epochs {
             match self.epoch(epochs)? {

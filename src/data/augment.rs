@@ -1,12 +1,15 @@
-//! What happens to each training picture: a random crop after zero padding, then a random mirroring.
+//! What happens to each training picture: a random crop after zero padding, a random mirroring, and cutout.
 //!
 //! The host draws the parameters of a batch and uploads them with the pixels; a kernel applies them and normalises.
 //! They are a pure function of (seed, epoch, sample), so neither the batch size nor an interruption changes them.
 //! The order is torchvision's `RandomCrop(padding)` followed by `RandomHorizontalFlip`: the cropped picture is mirrored.
+//! Cutout comes behind normalisation, as in the published program (anokland/local-loss, `train.py`, `Cutout`): a hole is 0, the
+//! mean, not black.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::dataset::DatasetSpec;
+pub use crate::kernels::augment::Hole;
 use crate::rng::{Purpose, below, bits};
 
 /// What happens to one picture. The value of output pixel (y, x) is that of source pixel
@@ -43,6 +46,58 @@ pub fn augment_params(spec: &DatasetSpec, seed: u64, epoch: u64, index: u32, tra
     let offset = |which| draw(which, places).wrapping_sub(spec.crop_pad) as i32;
     let flip = if spec.flip { draw(2, 2) } else { 0 };
     AugmentParams { dy: offset(0), dx: offset(1), flip, pad: 0 }
+}
+
+/// Holes in training pictures (`--cutout`), after DeVries & Taylor 2017.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cutout {
+    /// Holes of each picture (`--n_holes`).
+    pub holes: u32,
+    /// Side of a hole in pixels (`--length`). As in the published program it reaches `length / 2`, rounded down, from its
+    /// centre to either side, so that an odd one is a pixel smaller; and it ends at the picture's border.
+    pub length: u32,
+}
+
+impl Cutout {
+    /// Pixels that a hole reaches from its centre up and left; down and right it is one fewer.
+    pub fn half(&self) -> u32 {
+        self.length / 2
+    }
+
+    /// The holes of sample `index` of the training set in `epoch`, uniform over the `height` x `width` pixels.
+    pub fn centres(
+        &self,
+        [height, width]: [u32; 2],
+        seed: u64,
+        epoch: u64,
+        index: u32,
+    ) -> impl Iterator<Item = Hole> + use<> {
+        let first = u64::from(index) << 32;
+        let draw = move |draw: u64, n: u32| below(bits(seed, Purpose::Cutout, epoch, first | draw), n.into()) as i32;
+        (0..u64::from(self.holes)).map(move |hole| Hole { y: draw(2 * hole, height), x: draw(2 * hole + 1, width) })
+    }
+
+    /// Clears holes in normalised pictures `[N, H, W, C]` pixel by pixel: what the kernel is held against. `holes` are
+    /// those of the first picture, then of the second and so on.
+    ///
+    /// # Panics
+    /// If `pictures` is shorter than `holes` and the shape say.
+    pub fn reference(&self, pictures: &mut [f64], holes: &[Hole], [height, width, channels]: [u32; 3]) {
+        let half = i64::from(self.half());
+        for (hole, n) in holes.iter().zip((0..).flat_map(|n| std::iter::repeat_n(n, self.holes as usize))) {
+            let clipped = |centre: i32, extent: u32| {
+                let side = |end: i64| end.clamp(0, extent.into()) as usize;
+                side(i64::from(centre) - half)..side(i64::from(centre) + half)
+            };
+            for y in clipped(hole.y, height) {
+                for x in clipped(hole.x, width) {
+                    let [rows, columns, channels] = [height, width, channels].map(|extent| extent as usize);
+                    let at = ((n * rows + y) * columns + x) * channels;
+                    pictures[at..at + channels].fill(0.0);
+                }
+            }
+        }
+    }
 }
 
 /// Crops, mirrors and normalises in `f64`, pixel by pixel: what the kernel is held against. `images` is
@@ -162,5 +217,57 @@ mod tests {
         }
         assert_eq!(out.len(), 6);
         assert_eq!(reference(&[255; 3], &[black], &spec), [-1.0, -0.125, 0.0]);
+    }
+
+    const CUTOUT: Cutout = Cutout { holes: 3, length: 5 };
+
+    /// 48,000 centres in 4 x 6 cells of equal size: 2,000 expected in each, 6 deviations allowed.
+    #[test]
+    fn centres_are_uniform_over_the_picture() {
+        let mut count = [[0u32; 6]; 4];
+        for index in 0..16_000 {
+            for hole in CUTOUT.centres([4, 6], 1, 2, index) {
+                count[hole.y as usize][hole.x as usize] += 1;
+            }
+        }
+        for &cell in count.iter().flatten() {
+            assert!((1735..2265).contains(&cell), "{cell}");
+        }
+    }
+
+    #[test]
+    fn holes_are_a_function_of_seed_epoch_and_sample() {
+        let holes = |seed, epoch, index| CUTOUT.centres([96, 96], seed, epoch, index).collect::<Vec<_>>();
+        assert_eq!(holes(1, 2, 3), holes(1, 2, 3));
+        assert_eq!(holes(1, 2, 3).len(), 3);
+        for other in [holes(2, 2, 3), holes(1, 3, 3), holes(1, 2, 4)] {
+            assert_ne!(holes(1, 2, 3), other);
+        }
+        let fewer = Cutout { holes: 1, ..CUTOUT };
+        assert_eq!(fewer.centres([96, 96], 1, 2, 3).next(), holes(1, 2, 3).first().copied());
+    }
+
+    /// Two pictures of 3 x 4 and two channels, all ones; which pixels of them the reference leaves.
+    fn left(cutout: Cutout, holes: &[(i32, i32)]) -> Vec<String> {
+        let mut pictures = vec![1.0; 2 * 3 * 4 * 2];
+        let holes: Vec<Hole> = holes.iter().map(|&(y, x)| Hole { y, x }).collect();
+        cutout.reference(&mut pictures, &holes, [3, 4, 2]);
+        assert!(pictures.chunks(2).all(|pixel| pixel[0] == pixel[1]));
+        let sign = |pixel: &[f64]| if pixel[0] == 0.0 { '.' } else { '#' };
+        pictures.chunks(8).map(|row| row.chunks(2).map(sign).collect()).collect()
+    }
+
+    #[test]
+    fn holes_reach_half_their_length_and_end_at_the_border() {
+        let whole = "####";
+        let one = |length| Cutout { holes: 1, length };
+        let corner = ["..##", "..##", whole, "##..", whole, whole];
+        assert_eq!(left(one(2), &[(1, 1), (0, 3)]), corner);
+        // An odd length is rounded down to an even one, and 1 to nothing.
+        assert_eq!(left(one(3), &[(1, 1), (0, 3)]), corner);
+        assert_eq!(left(one(1), &[(1, 1), (0, 3)]), [whole; 6]);
+        assert_eq!(left(one(u32::MAX), &[(1, 1), (0, 3)]), ["...."; 6]);
+        let two = Cutout { holes: 2, length: 2 };
+        assert_eq!(left(two, &[(1, 1), (1, 2), (3, 0), (1, 4)]), ["...#", "...#", whole, "###.", "###.", ".###"]);
     }
 }

@@ -1,7 +1,7 @@
 //! What a data set is once it is in memory: its pictures and labels, and what is known about them beforehand.
 
 /// What is known of a data set without its files.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DatasetSpec {
     /// The name that `--dataset` takes.
     pub name: &'static str,

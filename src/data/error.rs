@@ -5,28 +5,27 @@
 //! embedded in the program have the path `<data set>/<file>`.
 
 use std::io;
+use std::ops::Range;
 
-use super::registry::NAMES;
+use super::registry::names;
 
 /// An error of a data set's name, its files, or a picture.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// No data set has this name.
-    #[error("unknown data set {name:?}; the known ones are {}", NAMES.join(", "))]
+    #[error("unknown data set {name:?}; the known ones are {}", names().collect::<Vec<_>>().join(", "))]
     UnknownDataset {
         /// The name as given.
         name: String,
     },
     /// The data set is not embedded, and no folder was given.
     #[error(
-        "data set {name} is read from files: give --data DIR, the folder of {file} (or {file}.gz) and its companions; \
-         mnist-mini needs no files"
+        "data set {name} is read from files: give their folder with --data DIR; \
+         --dataset mnist-mini and --recipe quickstart need no files"
     )]
     NeedsFolder {
         /// The data set.
         name: &'static str,
-        /// The first of its files.
-        file: &'static str,
     },
     /// What `--data` names is not a folder.
     #[error("{path}: is not a folder; --data takes the folder that holds the data set's files")]
@@ -82,6 +81,14 @@ pub enum DataError {
         expected: u32,
         /// `images` or `labels`.
         content: &'static str,
+    },
+    /// The file is not a MATLAB file of the form that SVHN has.
+    #[error("{path}: {problem}; SVHN's files are of MATLAB's version 5 and hold X [32, 32, 3, N] and y [N, 1], bytes")]
+    Mat {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The (unpacked) file is shorter than its header says, or than a header.
     #[error(
@@ -144,16 +151,19 @@ pub enum DataError {
         labels: u32,
     },
     /// A label that names no class.
-    #[error("{path}: label {label} at index {index} is out of range; labels go from 0 to {}", num_classes.saturating_sub(1))]
+    #[error(
+        "{path}: label {label} at index {index} is out of range; labels go from {} to {}",
+        labels.start, labels.end.saturating_sub(1)
+    )]
     LabelOutOfRange {
         /// The file.
         path: String,
         /// Index of the label, from zero.
         index: usize,
-        /// The label.
-        label: u8,
-        /// Number of classes.
-        num_classes: u32,
+        /// The label as the file has it.
+        label: u32,
+        /// Those that would be right, as files have them.
+        labels: Range<u32>,
     },
     /// The file is not a picture that the `image` crate can decode.
     #[error("{path}: is not a readable picture ({reason}); PNG, JPEG, BMP and the other common formats are")]

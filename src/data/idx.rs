@@ -1,26 +1,16 @@
-//! Reader of idx files (the format of MNIST), from bytes, gzipped or not.
+//! Reader of idx files, the format of MNIST and its relatives.
 //!
 //! An idx file is a big-endian header (a magic number that gives the type of the items and the number of
 //! dimensions, then the size of each dimension as `u32`) followed by the items. The two kinds that data sets of
 //! pictures use are read here: images `[N, H, W]` of bytes (magic 0x00000803) and labels `[N]` of bytes (0x00000801).
-//! A header is only believed as far as the bytes behind it go: what is allocated is bounded by the file's own size.
 
-use std::io::{self, Read};
-
-use flate2::bufread::GzDecoder;
-
-use super::error::{DataError, one_line};
+use super::error::DataError;
+use super::stream::Stream;
 
 /// First four bytes of an idx file of images: bytes, three dimensions.
 pub const MAGIC_IMAGES: u32 = 0x0000_0803;
 /// First four bytes of an idx file of labels: bytes, one dimension.
 pub const MAGIC_LABELS: u32 = 0x0000_0801;
-
-/// What every gzip file begins with (RFC 1952, section 2.3.1).
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-
-/// At most this many times a file's own size is set aside before its content is seen; more grows as it is unpacked.
-const EXPECTED_RATIO: u64 = 16;
 
 /// Pictures of an idx file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,134 +21,62 @@ pub struct Images {
     pub n: u32,
 }
 
-/// Reads images of `height` rows and `width` columns. `path` names the file in errors only.
+/// Reads images of `height` rows and `width` columns.
 ///
 /// # Errors
 /// Damaged or cut-off gzip, another magic number, pictures of another size, none at all, a file that is shorter
 /// or longer than its header says.
-pub fn read_images(path: &str, bytes: &[u8], height: u32, width: u32) -> Result<Images, DataError> {
-    let mut file = File::open(path, bytes);
-    let [n, found_height, found_width] = file.header(MAGIC_IMAGES, "images")?;
+pub fn read_images(mut file: Stream<'_>, height: u32, width: u32) -> Result<Images, DataError> {
+    let [n, found_height, found_width] = header(&mut file, MAGIC_IMAGES, "images")?;
     if (found_height, found_width) != (height, width) {
-        return Err(DataError::WrongImageSize { path: path.into(), found_height, found_width, height, width });
+        let path = file.path().into();
+        return Err(DataError::WrongImageSize { path, found_height, found_width, height, width });
     }
     // Two u32 make at most 64 bits; the third may go beyond, and then no file is long enough.
     let size = (u64::from(height) * u64::from(width)).saturating_mul(u64::from(n));
-    let pixels = file.items(size, &format!("the {n} images of {height}x{width} that its header promises"))?;
+    let what = format!("the {n} images of {height}x{width} that its header promises");
+    let pixels = file.need(size, &what)?;
+    file.finish(&what)?;
     Ok(Images { pixels, n })
 }
 
-/// Reads labels and checks that each is below `num_classes`. `path` names the file in errors only.
+/// Reads labels and checks that each is below `num_classes`.
 ///
 /// # Errors
 /// As [`read_images`], and a label out of range.
-pub fn read_labels(path: &str, bytes: &[u8], num_classes: u32) -> Result<Vec<u32>, DataError> {
-    let mut file = File::open(path, bytes);
-    let [n] = file.header(MAGIC_LABELS, "labels")?;
-    let labels = file.items(u64::from(n), &format!("the {n} labels that its header promises"))?;
+pub fn read_labels(mut file: Stream<'_>, num_classes: u32) -> Result<Vec<u32>, DataError> {
+    let [n] = header(&mut file, MAGIC_LABELS, "labels")?;
+    let what = format!("the {n} labels that its header promises");
+    let labels = file.need(u64::from(n), &what)?;
+    let path = file.path().to_owned();
+    file.finish(&what)?;
     match labels.iter().position(|&label| u32::from(label) >= num_classes) {
-        Some(index) => Err(DataError::LabelOutOfRange { path: path.into(), index, label: labels[index], num_classes }),
+        Some(index) => {
+            Err(DataError::LabelOutOfRange { path, index, label: labels[index].into(), labels: 0..num_classes })
+        }
         None => Ok(labels.into_iter().map(u32::from).collect()),
     }
 }
 
-/// The bytes of a file, unpacked as they are read.
-enum Stream<'a> {
-    Plain(&'a [u8]),
-    Gzip(Box<GzDecoder<&'a [u8]>>),
-}
-
-impl Read for Stream<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(rest) => rest.read(buffer),
-            Self::Gzip(decoder) => decoder.read(buffer),
-        }
+/// Checks the magic number and returns the dimensions, the first of which is not zero.
+fn header<const RANK: usize>(
+    file: &mut Stream<'_>,
+    magic: u32,
+    content: &'static str,
+) -> Result<[u32; RANK], DataError> {
+    let size = 4 * (1 + RANK as u64);
+    let bytes = file.up_to(size)?;
+    let mut words = bytes.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+    // The wrong kind of file is the likelier cause than a short one, so it is reported first.
+    if let Some(found) = words.next().filter(|&found| found != magic) {
+        return Err(DataError::WrongMagic { path: file.path().into(), found, expected: magic, content });
     }
-}
-
-/// An idx file that is being read from its start.
-struct File<'a> {
-    path: &'a str,
-    stream: Stream<'a>,
-    /// Size as stored.
-    packed: u64,
-    /// Unpacked bytes read so far.
-    read: u64,
-}
-
-impl<'a> File<'a> {
-    fn open(path: &'a str, bytes: &'a [u8]) -> Self {
-        let stream = if bytes.starts_with(&GZIP_MAGIC) {
-            Stream::Gzip(Box::new(GzDecoder::new(bytes)))
-        } else {
-            Stream::Plain(bytes)
-        };
-        Self { path, stream, packed: bytes.len() as u64, read: 0 }
+    file.expect(size, &format!("the header of an idx file of {content}"))?;
+    let dimensions: [u32; RANK] = std::array::from_fn(|_| words.next().unwrap_or(0));
+    if dimensions[0] == 0 {
+        return Err(DataError::Empty { path: file.path().into(), content });
     }
-
-    /// Checks the magic number and returns the dimensions, the first of which is not zero.
-    fn header<const RANK: usize>(&mut self, magic: u32, content: &'static str) -> Result<[u32; RANK], DataError> {
-        let size = 4 * (1 + RANK as u64);
-        let bytes = self.take(size)?;
-        let mut words = bytes.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
-        // The wrong kind of file is the likelier cause than a short one, so it is reported first.
-        if let Some(found) = words.next().filter(|&found| found != magic) {
-            return Err(DataError::WrongMagic { path: self.path.into(), found, expected: magic, content });
-        }
-        self.expect(size, &format!("the header of an idx file of {content}"))?;
-        let dimensions: [u32; RANK] = std::array::from_fn(|_| words.next().unwrap_or(0));
-        if dimensions[0] == 0 {
-            return Err(DataError::Empty { path: self.path.into(), content });
-        }
-        Ok(dimensions)
-    }
-
-    /// Reads the `size` bytes behind the header and checks that the file ends there. `what` is all of it, in words.
-    fn items(&mut self, size: u64, what: &str) -> Result<Vec<u8>, DataError> {
-        let end = self.read.saturating_add(size);
-        let items = self.take(size)?;
-        self.expect(end, what)?;
-        // Going on to the end counts what is too much, and makes the decoder compare its checksum.
-        let extra = io::copy(&mut self.stream, &mut io::sink()).map_err(|error| self.damaged(&error))?;
-        if extra > 0 {
-            return Err(DataError::TrailingBytes { path: self.path.into(), extra, what: what.into() });
-        }
-        match &self.stream {
-            Stream::Gzip(decoder) if !decoder.get_ref().is_empty() => Err(DataError::TrailingBytes {
-                path: self.path.into(),
-                extra: decoder.get_ref().len() as u64,
-                what: "its gzip stream".into(),
-            }),
-            _ => Ok(items),
-        }
-    }
-
-    /// The next `size` bytes, or fewer where the file ends.
-    fn take(&mut self, size: u64) -> Result<Vec<u8>, DataError> {
-        let likely = size.min(self.packed.saturating_mul(EXPECTED_RATIO));
-        let mut bytes = Vec::with_capacity(usize::try_from(likely).unwrap_or(0));
-        let result = (&mut self.stream).take(size).read_to_end(&mut bytes);
-        result.map_err(|error| self.damaged(&error))?;
-        self.read += bytes.len() as u64;
-        Ok(bytes)
-    }
-
-    /// An error unless `end` bytes have been read.
-    fn expect(&self, end: u64, what: &str) -> Result<(), DataError> {
-        if self.read == end {
-            return Ok(());
-        }
-        Err(DataError::TooShort { path: self.path.into(), found: self.read, expected: end, what: what.into() })
-    }
-
-    /// Only the gzip decoder can fail: reading from memory cannot.
-    fn damaged(&self, error: &io::Error) -> DataError {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => DataError::TruncatedGzip { path: self.path.into(), bytes: self.packed },
-            _ => DataError::CorruptGzip { path: self.path.into(), reason: one_line(&error.to_string()) },
-        }
-    }
+    Ok(dimensions)
 }
 
 #[cfg(test)]
@@ -167,11 +85,11 @@ mod tests {
     use super::*;
 
     fn images(bytes: &[u8]) -> Result<Images, String> {
-        read_images("pics", bytes, 3, 2).map_err(|error| error.to_string())
+        read_images(Stream::from_bytes("pics", bytes), 3, 2).map_err(|error| error.to_string())
     }
 
     fn labels(bytes: &[u8]) -> Result<Vec<u32>, String> {
-        read_labels("tags", bytes, 10).map_err(|error| error.to_string())
+        read_labels(Stream::from_bytes("tags", bytes), 10).map_err(|error| error.to_string())
     }
 
     fn with_tail(mut bytes: Vec<u8>, tail: &[u8]) -> Vec<u8> {
@@ -284,7 +202,7 @@ mod tests {
         }
         // Even where the size does not fit in 64 bits.
         file[4..16].fill(0xff);
-        let error = read_images("pics", &file, u32::MAX, u32::MAX).unwrap_err();
+        let error = read_images(Stream::from_bytes("pics", &file[..]), u32::MAX, u32::MAX).unwrap_err();
         assert!(matches!(error, DataError::TooShort { expected: u64::MAX, .. }), "{error}");
     }
 }

@@ -1,13 +1,15 @@
-//! MNIST, whole or its embedded part: what is known of it, and how its four files become a [`Dataset`].
+//! MNIST and the data sets in its format: what is known of them, and how their four files become a [`Dataset`].
 //!
-//! `mnist-mini` is the first 6,000 training and 1,000 test pictures, compiled into the program so that the
+//! `mnist-mini` is the first 6,000 training and 1,000 test pictures of MNIST, compiled into the program so that the
 //! first training run needs nothing else (assets/mnist-mini/LICENSE.md has its origin and licence).
-
-use std::borrow::Cow;
+//!
+//! Normalisation, crop and flip are those of the published program (anokland/local-loss, `train.py`, the `*_transform`s).
+//! It mirrors Fashion-MNIST but no digits or characters, and does not move Kuzushiji-MNIST at all.
 
 use super::dataset::{Dataset, DatasetSpec, Split};
 use super::error::DataError;
 use super::idx;
+use super::stream::Stream;
 
 /// The whole MNIST: 60,000 training and 10,000 test pictures.
 pub const MNIST: DatasetSpec = DatasetSpec {
@@ -26,42 +28,60 @@ pub const MNIST: DatasetSpec = DatasetSpec {
 /// The embedded part. It is normalised like the whole, so that a model of the one can be tried on the other.
 pub const MNIST_MINI: DatasetSpec = DatasetSpec { name: "mnist-mini", ..MNIST };
 
+/// Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): clothes, as many and as large as MNIST's digits.
+pub const FASHION_MNIST: DatasetSpec = DatasetSpec {
+    name: "fashion-mnist",
+    class_names: &[
+        "T-shirt/top",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ],
+    mean: &[0.286],
+    std: &[0.353],
+    flip: true,
+    ..MNIST
+};
+
+/// Kuzushiji-MNIST (Clanuwat et al. 2018): cursive Japanese characters, as many and as large as MNIST's digits.
+pub const KMNIST: DatasetSpec = DatasetSpec {
+    name: "kmnist",
+    class_names: &["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"],
+    mean: &[0.1904],
+    std: &[0.3475],
+    crop_pad: 0,
+    ..MNIST
+};
+
 /// The official names of the files: training images and labels, test images and labels.
 pub const FILES: [&str; 4] =
     ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
-
-/// The bytes of one file, gzipped or not, and what it is called in errors.
-#[derive(Debug, Clone)]
-pub struct Source<'a> {
-    /// The file as the user would name it.
-    pub path: String,
-    /// All of its bytes.
-    pub bytes: Cow<'a, [u8]>,
-}
 
 /// Reads and checks a data set in MNIST's format, its four files in the order of [`FILES`].
 ///
 /// # Errors
 /// Whatever is wrong with a file ([`idx`]), or a number of labels that is not the number of images.
 pub fn parse(
-    spec: DatasetSpec,
-    [train_images, train_labels, test_images, test_labels]: [Source<'_>; 4],
+    spec: &DatasetSpec,
+    [train_images, train_labels, test_images, test_labels]: [Stream<'_>; 4],
 ) -> Result<Dataset, DataError> {
-    let train = split(&spec, train_images, train_labels)?;
-    let test = split(&spec, test_images, test_labels)?;
-    Ok(Dataset { name: spec.name, spec, train, test })
+    let train = split(spec, train_images, train_labels)?;
+    let test = split(spec, test_images, test_labels)?;
+    Ok(Dataset { name: spec.name, spec: spec.clone(), train, test })
 }
 
-fn split(spec: &DatasetSpec, images: Source<'_>, labels: Source<'_>) -> Result<Split, DataError> {
-    let idx::Images { pixels, n } = idx::read_images(&images.path, &images.bytes, spec.height, spec.width)?;
-    let classes = idx::read_labels(&labels.path, &labels.bytes, spec.num_classes)?;
+fn split(spec: &DatasetSpec, images: Stream<'_>, labels: Stream<'_>) -> Result<Split, DataError> {
+    let (images_path, labels_path) = (images.path().to_owned(), labels.path().to_owned());
+    let idx::Images { pixels, n } = idx::read_images(images, spec.height, spec.width)?;
+    let classes = idx::read_labels(labels, spec.num_classes)?;
     if classes.len() != n as usize {
-        return Err(DataError::CountMismatch {
-            images_path: images.path,
-            images: n,
-            labels_path: labels.path,
-            labels: classes.len() as u32,
-        });
+        return Err(DataError::CountMismatch { images_path, images: n, labels_path, labels: classes.len() as u32 });
     }
     let DatasetSpec { height, width, channels, .. } = *spec;
     Ok(Split { images: pixels, labels: classes, n, height, width, channels })
@@ -72,17 +92,14 @@ fn split(spec: &DatasetSpec, images: Source<'_>, labels: Source<'_>) -> Result<S
 /// # Errors
 /// None, unless the embedded files were replaced by bad ones when the program was built.
 pub fn embedded() -> Result<Dataset, DataError> {
-    let source = |file: &str, bytes: &'static [u8]| Source {
-        path: format!("{}/{file}.gz", MNIST_MINI.name),
-        bytes: Cow::Borrowed(bytes),
-    };
+    let stream = |file: &str, bytes: &'static [u8]| Stream::from_bytes(format!("{}/{file}.gz", MNIST_MINI.name), bytes);
     parse(
-        MNIST_MINI,
+        &MNIST_MINI,
         [
-            source(FILES[0], include_bytes!("../../assets/mnist-mini/train-images-idx3-ubyte.gz")),
-            source(FILES[1], include_bytes!("../../assets/mnist-mini/train-labels-idx1-ubyte.gz")),
-            source(FILES[2], include_bytes!("../../assets/mnist-mini/t10k-images-idx3-ubyte.gz")),
-            source(FILES[3], include_bytes!("../../assets/mnist-mini/t10k-labels-idx1-ubyte.gz")),
+            stream(FILES[0], include_bytes!("../../assets/mnist-mini/train-images-idx3-ubyte.gz")),
+            stream(FILES[1], include_bytes!("../../assets/mnist-mini/train-labels-idx1-ubyte.gz")),
+            stream(FILES[2], include_bytes!("../../assets/mnist-mini/t10k-images-idx3-ubyte.gz")),
+            stream(FILES[3], include_bytes!("../../assets/mnist-mini/t10k-labels-idx1-ubyte.gz")),
         ],
     )
 }
@@ -116,28 +133,27 @@ mod tests {
         assert_eq!((sum(&train), sum(&test)), (157_703_741, 24_443_134));
     }
 
-    fn sources(train_labels: usize, test_labels: usize) -> [Source<'static>; 4] {
-        let source = |path: &str, bytes| Source { path: path.into(), bytes: Cow::Owned(bytes) };
+    fn streams(train_labels: usize, test_labels: usize) -> [Stream<'static>; 4] {
         [
-            source("a", images_file(3, 28, 28)),
-            source("b", labels_file(&vec![1; train_labels])),
-            source("c", images_file(2, 28, 28)),
-            source("d", labels_file(&vec![9; test_labels])),
+            Stream::from_bytes("a", images_file(3, 28, 28)),
+            Stream::from_bytes("b", labels_file(&vec![1; train_labels])),
+            Stream::from_bytes("c", images_file(2, 28, 28)),
+            Stream::from_bytes("d", labels_file(&vec![9; test_labels])),
         ]
     }
 
     #[test]
     fn files_become_their_splits() {
-        let data = parse(MNIST, sources(3, 2)).unwrap();
+        let data = parse(&MNIST, streams(3, 2)).unwrap();
         assert_eq!((data.train.n, data.train.labels), (3, vec![1; 3]));
         assert_eq!((data.test.n, data.test.labels), (2, vec![9; 2]));
     }
 
     #[test]
     fn as_many_labels_as_images() {
-        let error = parse(MNIST, sources(2, 2)).unwrap_err().to_string();
+        let error = parse(&MNIST, streams(2, 2)).unwrap_err().to_string();
         assert_eq!(error, "b: holds 2 labels, but a holds 3 images; the two counts should be equal");
-        let error = parse(MNIST, sources(3, 5)).unwrap_err().to_string();
+        let error = parse(&MNIST, streams(3, 5)).unwrap_err().to_string();
         assert_eq!(error, "d: holds 5 labels, but c holds 2 images; the two counts should be equal");
     }
 }

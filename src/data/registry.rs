@@ -1,70 +1,120 @@
-//! The data sets by name, and where their files are looked for.
+//! The data sets by name, and how each is loaded.
 
 use std::path::Path;
 
 use super::dataset::{Dataset, DatasetSpec};
 use super::error::DataError;
-use super::mnist;
+use super::{cifar, mnist, stl10, svhn};
+
+/// How a data set is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// In the program itself.
+    Embedded,
+    /// The four idx files of [`mnist`].
+    Idx,
+    /// The binary version of [`cifar`], in these files of training and test set.
+    Cifar { train: &'static [&'static str], test: &'static [&'static str] },
+    /// The MATLAB files of [`svhn`].
+    Svhn,
+    /// The binary files of [`stl10`].
+    Stl10,
+}
+
+/// A data set that has a name.
+struct Known {
+    spec: DatasetSpec,
+    /// Other names that it goes by, those of the published program and of torchvision among them; also names of its folder.
+    names: &'static [&'static str],
+    /// Names of the folder that torchvision or the official archive puts its files in.
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no folders"))]
+    inner: &'static [&'static str],
+    format: Format,
+}
+
+static KNOWN: [Known; 8] = [
+    Known { spec: mnist::MNIST_MINI, names: &[], inner: &[], format: Format::Embedded },
+    Known { spec: mnist::MNIST, names: &["MNIST"], inner: &["raw"], format: Format::Idx },
+    Known { spec: mnist::FASHION_MNIST, names: &["FashionMNIST"], inner: &["raw"], format: Format::Idx },
+    Known { spec: mnist::KMNIST, names: &["KMNIST", "KuzushijiMNIST"], inner: &["raw"], format: Format::Idx },
+    Known {
+        spec: cifar::CIFAR10,
+        names: &["CIFAR10", "cifar-10"],
+        inner: &["cifar-10-batches-bin"],
+        format: Format::Cifar { train: &cifar::CIFAR10_TRAIN, test: &cifar::CIFAR10_TEST },
+    },
+    Known {
+        spec: cifar::CIFAR100,
+        names: &["CIFAR100", "cifar-100"],
+        inner: &["cifar-100-binary"],
+        format: Format::Cifar { train: &cifar::CIFAR100_TRAIN, test: &cifar::CIFAR100_TEST },
+    },
+    Known { spec: svhn::SVHN, names: &["SVHN"], inner: &[], format: Format::Svhn },
+    Known { spec: stl10::STL10, names: &["STL10", "stl-10"], inner: &["stl10_binary"], format: Format::Stl10 },
+];
 
 /// The names that `--dataset` takes.
-pub const NAMES: [&str; 2] = [mnist::MNIST_MINI.name, mnist::MNIST.name];
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|known| known.spec.name)
+}
 
-/// What is known of data set `name` without its files; the case of the letters does not matter (the published
-/// program writes `MNIST`).
+fn find(name: &str) -> Result<&'static Known, DataError> {
+    let goes_by = |known: &&Known| {
+        std::iter::once(&known.spec.name).chain(known.names).any(|other| other.eq_ignore_ascii_case(name))
+    };
+    KNOWN.iter().find(goes_by).ok_or_else(|| DataError::UnknownDataset { name: name.into() })
+}
+
+/// What is known of data set `name` without its files. The published program's names (`MNIST`, `KuzushijiMNIST`) do as
+/// well, and the case of the letters does not matter.
 ///
 /// # Errors
 /// An unknown name; the message lists the known ones.
 pub fn spec(name: &str) -> Result<DatasetSpec, DataError> {
-    [mnist::MNIST_MINI, mnist::MNIST]
-        .into_iter()
-        .find(|spec| spec.name.eq_ignore_ascii_case(name))
-        .ok_or_else(|| DataError::UnknownDataset { name: name.into() })
+    find(name).map(|known| known.spec.clone())
 }
 
 /// Loads data set `name` (see [`spec`]) and checks it. Its official files, gzipped or not, are looked for in the folder
-/// `dir`, in `dir/<name>` (also in capitals), and in `raw` in those; embedded data sets need no `dir` and do not look at it.
+/// `dir` and in `dir/<name>` ([`super::files`]); embedded data sets need no `dir` and do not look at it.
 ///
 /// # Errors
 /// An unknown name, no folder, a missing or unreadable file, or anything wrong in one.
 pub fn load(name: &str, dir: Option<&Path>) -> Result<Dataset, DataError> {
-    let spec = spec(name)?;
-    if spec.name == mnist::MNIST_MINI.name {
+    let known = find(name)?;
+    if known.format == Format::Embedded {
         return mnist::embedded();
     }
-    let dir = dir.ok_or(DataError::NeedsFolder { name: spec.name, file: mnist::FILES[0] })?;
-    from_folder(spec, dir)
+    let dir = dir.ok_or(DataError::NeedsFolder { name: known.spec.name })?;
+    from_folder(known, dir)
 }
 
-/// A browser has no folders: there, pages hand the bytes of files to [`mnist::parse`].
+/// A browser has no folders: there, pages hand the bytes of files to [`mnist::parse`] and its like.
 #[cfg(target_arch = "wasm32")]
-fn from_folder(_: DatasetSpec, dir: &Path) -> Result<Dataset, DataError> {
+fn from_folder(_: &Known, dir: &Path) -> Result<Dataset, DataError> {
     Err(DataError::NotAFolder { path: dir.display().to_string() })
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn from_folder(spec: DatasetSpec, dir: &Path) -> Result<Dataset, DataError> {
-    if !dir.is_dir() {
-        return Err(DataError::NotAFolder { path: dir.display().to_string() });
-    }
-    let [a, b, c, d] = mnist::FILES.map(|file| find(spec.name, dir, file));
-    mnist::parse(spec, [a?, b?, c?, d?])
-}
-
-/// Reads `file` or `file.gz` from the first of the folders that has it.
-#[cfg(not(target_arch = "wasm32"))]
-fn find(name: &'static str, dir: &Path, file: &'static str) -> Result<mnist::Source<'static>, DataError> {
-    let (small, large) = (dir.join(name), dir.join(name.to_ascii_uppercase()));
-    let folders = [dir.to_path_buf(), small.clone(), large.clone(), small.join("raw"), large.join("raw")];
-    let mut candidates = folders.iter().flat_map(|folder| [folder.join(file), folder.join(format!("{file}.gz"))]);
-    // Some archives unpack each file into a folder of the same name, so being there is not enough.
-    let Some(path) = candidates.find(|path| path.is_file()) else {
-        let looked: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-        return Err(DataError::MissingFile { name, file, looked: looked.join(", ") });
-    };
-    let shown = path.display().to_string();
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok(mnist::Source { path: shown, bytes: bytes.into() }),
-        Err(reason) => Err(DataError::Unreadable { path: shown, reason }),
+fn from_folder(known: &Known, dir: &Path) -> Result<Dataset, DataError> {
+    let places = super::files::Places::new(dir, known.spec.name, known.names, known.inner)?;
+    match known.format {
+        Format::Embedded => mnist::embedded(),
+        Format::Idx => {
+            let [a, b, c, d] = mnist::FILES.map(|file| places.open(file));
+            mnist::parse(&known.spec, [a?, b?, c?, d?])
+        }
+        Format::Cifar { train, test } => {
+            let open = |file: &&'static str| places.open(file);
+            cifar::parse(&known.spec, train.iter().map(open), test.iter().map(open))
+        }
+        Format::Svhn => {
+            let extra = places.find(svhn::EXTRA).map(|_| places.open(svhn::EXTRA)).transpose()?;
+            svhn::parse(places.open(svhn::TRAIN)?, extra, places.open(svhn::TEST)?)
+        }
+        Format::Stl10 => {
+            let [a, b, c, d] = stl10::FILES.map(|file| places.open(file));
+            stl10::parse([a?, b?, c?, d?])
+        }
     }
 }
 
@@ -93,71 +143,59 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_the_specs_in_any_case() {
-        for name in NAMES {
+    fn the_published_names_and_ours_are_known_in_any_case() {
+        for name in names() {
             assert_eq!(spec(name).unwrap().name, name);
+            assert_eq!(spec(&name.to_ascii_uppercase()).unwrap().name, name);
         }
-        assert_eq!(spec("MNIST").unwrap(), mnist::MNIST);
-        assert_eq!(load("Mnist-Mini", None).unwrap().name, "mnist-mini");
+        let published = ["MNIST", "FashionMNIST", "KuzushijiMNIST", "CIFAR10", "CIFAR100", "SVHN", "STL10"];
+        let ours = ["mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn", "stl10"];
+        for (published, ours) in published.into_iter().zip(ours) {
+            assert_eq!(spec(published).unwrap().name, ours);
+            assert_eq!(spec(&published.to_ascii_lowercase()).unwrap().name, ours);
+        }
+    }
+
+    #[test]
+    fn every_spec_is_whole() {
+        for name in names() {
+            let spec = spec(name).unwrap();
+            assert_eq!(spec.class_names.len(), spec.num_classes as usize, "{name}");
+            let channels = spec.channels as usize;
+            assert_eq!((spec.mean.len(), spec.std.len()), (channels, channels), "{name}");
+        }
     }
 
     #[test]
     fn an_unknown_name_lists_the_known() {
-        assert_eq!(message("minst", None), "unknown data set \"minst\"; the known ones are mnist-mini, mnist");
-    }
-
-    #[test]
-    fn mnist_asks_for_its_folder() {
         assert_eq!(
-            message("MNIST", None),
-            "data set mnist is read from files: give --data DIR, the folder of train-images-idx3-ubyte (or \
-             train-images-idx3-ubyte.gz) and its companions; mnist-mini needs no files"
+            message("minst", None),
+            "unknown data set \"minst\"; the known ones are mnist-mini, mnist, fashion-mnist, kmnist, cifar10, cifar100, svhn, \
+             stl10"
         );
     }
 
     #[test]
-    fn files_are_found_in_every_place_gzipped_or_not() {
-        for place in ["", "mnist", "MNIST", "mnist/raw", "MNIST/raw"] {
+    fn a_data_set_of_files_asks_for_its_folder() {
+        assert_eq!(
+            message("CIFAR10", None),
+            "data set cifar10 is read from files: give their folder with --data DIR; \
+             --dataset mnist-mini and --recipe quickstart need no files"
+        );
+    }
+
+    #[test]
+    fn files_are_read_gzipped_or_not() {
+        for (name, place) in
+            [("mnist", ""), ("mnist", "MNIST/raw"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "kmnist")]
+        {
             for gzipped in [false, true] {
                 let dir = tempfile::tempdir().unwrap();
                 write(&dir.path().join(place), gzipped);
-                let data = load("mnist", Some(dir.path())).unwrap();
+                let data = load(name, Some(dir.path())).unwrap();
                 assert_eq!((data.train.labels, data.test.labels), (vec![1, 2, 3], vec![4, 5]), "{place} {gzipped}");
             }
         }
-    }
-
-    #[test]
-    fn a_missing_file_is_named_with_the_places() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), false);
-        fs::remove_file(dir.path().join(mnist::FILES[2])).unwrap();
-        // A folder of that name is not the file.
-        fs::create_dir(dir.path().join(mnist::FILES[2])).unwrap();
-        let places = ["mnist", "MNIST", "mnist/raw", "MNIST/raw"].map(|place| {
-            let path = place.split('/').fold(dir.path().to_path_buf(), |path, part| path.join(part));
-            format!(", {}", path.display())
-        });
-        assert_eq!(
-            message("mnist", Some(dir.path())),
-            format!(
-                "data set mnist lacks its file t10k-images-idx3-ubyte, gzipped (t10k-images-idx3-ubyte.gz) or not; \
-                 looked in {}{}; give the folder that holds it with --data DIR",
-                dir.path().display(),
-                places.concat()
-            )
-        );
-    }
-
-    #[test]
-    fn a_folder_that_is_none_is_said_to_be_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("nowhere");
-        let expected =
-            format!("{}: is not a folder; --data takes the folder that holds the data set's files", path.display());
-        assert_eq!(message("mnist", Some(&path)), expected);
-        fs::write(&path, "a file").unwrap();
-        assert_eq!(message("mnist", Some(&path)), expected);
     }
 
     #[test]

@@ -71,6 +71,18 @@ impl Gpu {
         })
     }
 
+    /// Whether kernels should read their inputs from [mirrors](super::Mirror): on a software driver with subgroups of eight
+    /// lanes, which is what those were measured on.
+    pub fn prefers_mirrors(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu && self.has_subgroups_of(8)
+    }
+
+    /// Whether subgroups can be used and always have that many lanes.
+    pub fn has_subgroups_of(&self, lanes: u32) -> bool {
+        let sizes = [self.info.subgroup_min_size, self.info.subgroup_max_size];
+        sizes == [lanes; 2] && self.features.contains(wgpu::Features::SUBGROUP)
+    }
+
     /// The first error the device reported since it was opened.
     ///
     /// # Errors
@@ -103,6 +115,15 @@ impl Gpu {
         }))
     }
 
+    pub(super) fn texture(&self, descriptor: &wgpu::TextureDescriptor<'_>) -> wgpu::Texture {
+        let texture = self.device.create_texture(descriptor);
+        let texels = u64::from(texture.width()) * u64::from(texture.height());
+        let texel_bytes = u64::from(texture.format().block_copy_size(None).unwrap_or(0));
+        self.buffers_created.fetch_add(1, Ordering::Relaxed);
+        self.bytes_created.fetch_add(texels * texel_bytes, Ordering::Relaxed);
+        texture
+    }
+
     /// Sends one command buffer off.
     ///
     /// # Errors
@@ -113,12 +134,12 @@ impl Gpu {
         self.check()
     }
 
-    /// How many buffers were created through [`Gpu::buffer`] so far.
+    /// How many buffers, mirrors counted with them, were created so far.
     pub fn buffers_created(&self) -> u64 {
         self.buffers_created.load(Ordering::Relaxed)
     }
 
-    /// How many bytes those buffers have together.
+    /// How many bytes those have together.
     pub fn bytes_created(&self) -> u64 {
         self.bytes_created.load(Ordering::Relaxed)
     }

@@ -5,13 +5,29 @@
 
 use bytemuck::Pod;
 
+use super::input::{Input, declarations};
+
 /// WGSL text in pieces that are joined in order, the last of them the kernel's own file.
 #[derive(Debug, Clone, Copy)]
 pub struct Shader {
     /// Name of the file in `shaders/`, without its ending.
     pub name: &'static str,
+    /// What it reads through functions; their declarations come before the parts.
+    pub inputs: &'static [Input],
     /// Shared modules first.
     pub parts: &'static [&'static str],
+}
+
+impl Shader {
+    /// A shader that declares all its bindings itself.
+    pub const fn new(name: &'static str, parts: &'static [&'static str]) -> Self {
+        Self { name, inputs: &[], parts }
+    }
+
+    /// A shader with inputs.
+    pub const fn with_inputs(name: &'static str, inputs: &'static [Input], parts: &'static [&'static str]) -> Self {
+        Self { name, inputs, parts }
+    }
 }
 
 /// Numbers that a variant fixes at pipeline creation; in WGSL each is a module-scope `const NAME: u32`.
@@ -26,18 +42,24 @@ pub struct Pipeline {
     pub entry: &'static str,
     /// The variant.
     pub constants: Constants,
-    /// Whether the driver may leave out bounds checks, loop bounding and division checks: true only where the
-    /// kernel guards its own bounds, which its test with odd shapes proves.
-    pub guarded: bool,
+    /// Whether its inputs are [mirrors](super::Mirror).
+    pub texels: bool,
 }
 
 impl Pipeline {
-    /// Complete WGSL of this variant: constants, shared modules, the kernel.
+    /// A pipeline whose inputs are storage buffers. The driver leaves out bounds checks, loop bounding and division checks:
+    /// every kernel guards its own bounds, which its tests with odd shapes prove.
+    pub fn new(shader: Shader, entry: &'static str, constants: Constants) -> Self {
+        Self { shader, entry, constants, texels: false }
+    }
+
+    /// Complete WGSL of this variant: constants, inputs, shared modules, the kernel.
     pub fn source(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.constants {
             text.push_str(&format!("const {name}: u32 = {value}u;\n"));
         }
+        text.push_str(&declarations(self.shader.inputs, self.texels));
         for part in self.shader.parts {
             text.push_str(part);
             text.push('\n');
@@ -51,6 +73,9 @@ impl Pipeline {
         for (name, value) in &self.constants {
             text.push_str(&format!(".{}{value}", name.to_lowercase()));
         }
+        if self.texels {
+            text.push_str(".texels");
+        }
         text
     }
 }
@@ -60,7 +85,7 @@ impl Pipeline {
 pub struct TensorId(pub u32);
 
 /// A stretch of a tensor. `offset` is a multiple of 256 bytes, as bindings demand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slice {
     /// Of which tensor.
     pub tensor: TensorId,
@@ -70,6 +95,15 @@ pub struct Slice {
     pub bytes: u64,
 }
 
+impl Slice {
+    /// Whether the two have a byte in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.tensor == other.tensor
+            && self.offset < other.offset + other.bytes
+            && other.offset < self.offset + self.bytes
+    }
+}
+
 /// How a kernel uses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
@@ -77,6 +111,22 @@ pub enum Access {
     Read,
     /// `var<storage, read_write>`
     Write,
+    /// An [`Input`]: read as a storage buffer, or as a [`Mirror`](super::Mirror).
+    Load,
+    /// An input that is updated in place.
+    Update,
+}
+
+impl Access {
+    /// Whether the tensor is changed.
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::Update)
+    }
+
+    /// Whether the tensor may be read as a mirror.
+    pub fn is_input(self) -> bool {
+        matches!(self, Self::Load | Self::Update)
+    }
 }
 
 /// A tensor bound to a kernel.
@@ -124,6 +174,20 @@ impl Dispatch {
     #[must_use]
     pub fn writes(mut self, slice: Slice) -> Self {
         self.bindings.push(Binding { slice, access: Access::Write });
+        self
+    }
+
+    /// Binds the next tensor as an [`Input`].
+    #[must_use]
+    pub fn loads(mut self, slice: Slice) -> Self {
+        self.bindings.push(Binding { slice, access: Access::Load });
+        self
+    }
+
+    /// Binds the next tensor as an [`Input`] that is updated in place.
+    #[must_use]
+    pub fn updates(mut self, slice: Slice) -> Self {
+        self.bindings.push(Binding { slice, access: Access::Update });
         self
     }
 

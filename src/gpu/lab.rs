@@ -2,19 +2,29 @@
 //!
 //! Tests and benchmarks use it; training uses plans.
 
-use super::{BufferSpan, Dispatch, Gpu, GpuError, Program, Readback, Slice, Stage, StageTime, TensorId};
+use std::cell::RefCell;
+
+use super::{BufferSpan, Dispatch, Gpu, GpuError, Mirror, Program, Readback, Slice, Stage, StageTime, TensorId};
+use super::{mirror_bytes, schedule};
 
 /// Tensors of one experiment on one device.
 #[derive(Debug)]
 pub struct Lab<'gpu> {
     gpu: &'gpu Gpu,
     buffers: Vec<wgpu::Buffer>,
+    mirrored: bool,
+    mirrors: RefCell<Vec<Mirror>>,
 }
 
 impl<'gpu> Lab<'gpu> {
     /// An empty bench.
     pub fn new(gpu: &'gpu Gpu) -> Self {
-        Self { gpu, buffers: Vec::new() }
+        Self { gpu, buffers: Vec::new(), mirrored: gpu.prefers_mirrors(), mirrors: RefCell::default() }
+    }
+
+    /// From now on dispatches read their inputs from mirrors, or do not, whatever the device prefers.
+    pub fn set_mirrored(&mut self, mirrored: bool) {
+        self.mirrored = mirrored;
     }
 
     /// A tensor holding `values` (`f32`, `u32`, any plain type).
@@ -45,8 +55,17 @@ impl<'gpu> Lab<'gpu> {
     }
 
     fn program(&self, dispatches: Vec<Dispatch>) -> Result<Program, GpuError> {
-        let stage = Stage { name: "lab".into(), dispatches };
-        Program::new(self.gpu, vec![stage], |id| BufferSpan { buffer: self.buffers[id.0 as usize].clone(), offset: 0 })
+        let mut stages = vec![Stage::new("lab", dispatches)];
+        let mut mirrors = self.mirrors.borrow_mut();
+        for (number, span) in schedule(&mut stages, self.mirrored).iter().enumerate() {
+            match mirrors.get(number) {
+                Some(mirror) if mirror.bytes() >= mirror_bytes(span.slice.bytes) => {}
+                Some(_) => mirrors[number] = Mirror::new(self.gpu, span.slice.bytes)?,
+                None => mirrors.push(Mirror::new(self.gpu, span.slice.bytes)?),
+            }
+        }
+        let place = |id: TensorId| BufferSpan { buffer: self.buffers[id.0 as usize].clone(), offset: 0 };
+        Program::new(self.gpu, stages, place, &mirrors)
     }
 
     /// Runs `dispatches` in order in one command buffer.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::input::MIRROR_BINDINGS;
 use super::{Access, Dispatch};
 
 /// A pipeline with the layout its bind groups need.
@@ -35,17 +36,19 @@ fn compile(device: &wgpu::Device, dispatch: &Dispatch, (label, accesses): &Key) 
         label: Some(label),
         source: wgpu::ShaderSource::Wgsl(dispatch.pipeline.source().into()),
     };
-    let module = if dispatch.pipeline.guarded {
-        // SAFETY: a pipeline is marked `guarded` only where its WGSL keeps every index within its bindings, bounds every
-        // loop by a uniform and divides by nothing that can be zero; the kernel tests run each with odd shapes.
-        unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
-    } else {
-        device.create_shader_module(descriptor)
-    };
-    let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
-    for (index, access) in accesses.iter().enumerate() {
-        let read_only = *access == Access::Read;
-        entries.push(entry(index as u32 + 1, wgpu::BufferBindingType::Storage { read_only }));
+    // SAFETY: every kernel keeps its indices within its bindings, bounds every loop by a uniform and divides by nothing that
+    // can be zero; the kernel tests run each with odd shapes, between canaries.
+    let module = unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+    let mut entries = vec![entry(0, buffer_type(wgpu::BufferBindingType::Uniform))];
+    for (index, &access) in accesses.iter().enumerate() {
+        let binding = index as u32 + 1;
+        let mirrored = dispatch.pipeline.texels && access.is_input();
+        if access.writes() || !mirrored {
+            entries.push(entry(binding, buffer_type(wgpu::BufferBindingType::Storage { read_only: !access.writes() })));
+        }
+        if mirrored {
+            entries.push(entry(mirror_binding(binding, access), TEXELS));
+        }
     }
     let layout =
         device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries });
@@ -69,11 +72,21 @@ fn compile(device: &wgpu::Device, dispatch: &Dispatch, (label, accesses): &Key) 
     Compiled { pipeline, layout }
 }
 
-fn entry(binding: u32, ty: wgpu::BufferBindingType) -> wgpu::BindGroupLayoutEntry {
-    wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
-    }
+/// Where the mirror of an input is bound: in its buffer's place, or behind it where the buffer is bound too.
+pub(super) fn mirror_binding(binding: u32, access: Access) -> u32 {
+    if access.writes() { binding + MIRROR_BINDINGS } else { binding }
+}
+
+const TEXELS: wgpu::BindingType = wgpu::BindingType::StorageTexture {
+    access: wgpu::StorageTextureAccess::ReadOnly,
+    format: wgpu::TextureFormat::Rgba32Float,
+    view_dimension: wgpu::TextureViewDimension::D2,
+};
+
+fn buffer_type(ty: wgpu::BufferBindingType) -> wgpu::BindingType {
+    wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None }
+}
+
+fn entry(binding: u32, ty: wgpu::BindingType) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
 }

@@ -1,18 +1,28 @@
 //! Dispatches made real: pipelines compiled, uniforms uploaded, bind groups built, ready to be encoded again and
 //! again without creating anything.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::pipeline::Compiled;
-use super::{Dispatch, Gpu, GpuError, Readback, TensorId};
+use super::pipeline::{Compiled, mirror_binding};
+use super::{Dispatch, Gpu, GpuError, Mirror, Readback, Refresh, Slice, TensorId};
 
-/// Dispatches that share one command buffer: a block's whole step.
+/// Commands that share one command buffer: a block's whole step.
 #[derive(Debug, Clone)]
 pub struct Stage {
     /// The block's name, for labels.
     pub name: String,
     /// In order.
     pub dispatches: Vec<Dispatch>,
+    /// The copies between them, in order; [`schedule`](super::schedule) finds them.
+    pub refreshes: Vec<Refresh>,
+}
+
+impl Stage {
+    /// Dispatches alone.
+    pub fn new(name: impl Into<String>, dispatches: Vec<Dispatch>) -> Self {
+        Self { name: name.into(), dispatches, refreshes: Vec::new() }
+    }
 }
 
 /// Where a tensor lies.
@@ -29,9 +39,9 @@ pub struct BufferSpan {
 pub struct StageTime {
     /// Stage's name.
     pub stage: String,
-    /// Dispatch's label.
+    /// Dispatch's label; `mirror` for a copy into a texture.
     pub label: &'static str,
-    /// The kernel's pipeline label.
+    /// The kernel's pipeline label; `copy` for a copy.
     pub kernel: String,
     /// Nanoseconds between the timestamps around it.
     pub nanoseconds: f64,
@@ -45,24 +55,43 @@ struct Call {
     workgroups: [u32; 3],
 }
 
+/// A refresh made real.
+struct Copy {
+    before: usize,
+    source: BufferSpan,
+    bytes: u64,
+    mirror: Mirror,
+}
+
+struct Compilation {
+    stage: Stage,
+    calls: Vec<Call>,
+    copies: Vec<Copy>,
+}
+
 /// Stages that can be encoded.
 pub struct Program {
-    stages: Vec<(Stage, Vec<Call>)>,
+    stages: Vec<Compilation>,
 }
 
 impl std::fmt::Debug for Program {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<&str> = self.stages.iter().map(|(stage, _)| stage.name.as_str()).collect();
+        let names: Vec<&str> = self.stages.iter().map(|compiled| compiled.stage.name.as_str()).collect();
         f.debug_struct("Program").field("stages", &names).finish()
     }
 }
 
 impl Program {
-    /// Compiles `stages`; `place` says where each tensor lies.
+    /// Compiles `stages`; `place` says where each tensor lies, `mirrors` are the textures that the refreshes number.
     ///
     /// # Errors
     /// What the device reports: a binding over its limit, no memory, an invalid shader.
-    pub fn new(gpu: &Gpu, stages: Vec<Stage>, place: impl Fn(TensorId) -> BufferSpan) -> Result<Self, GpuError> {
+    pub fn new(
+        gpu: &Gpu,
+        stages: Vec<Stage>,
+        place: impl Fn(TensorId) -> BufferSpan,
+        mirrors: &[Mirror],
+    ) -> Result<Self, GpuError> {
         let align = u64::from(gpu.limits.min_uniform_buffer_offset_alignment);
         let mut uniforms = Vec::new();
         let mut offsets = Vec::new();
@@ -76,13 +105,17 @@ impl Program {
         gpu.queue.write_buffer(&arena, 0, &uniforms);
         let mut offsets = offsets.into_iter();
         let mut compiled = Vec::with_capacity(stages.len());
+        let mut places = Places { place, mirrors, current: HashMap::new() };
         for stage in stages {
             let mut calls = Vec::with_capacity(stage.dispatches.len());
-            for dispatch in &stage.dispatches {
+            let mut copies = Vec::with_capacity(stage.refreshes.len());
+            for (number, dispatch) in stage.dispatches.iter().enumerate() {
+                let refreshes = stage.refreshes.iter().filter(|refresh| refresh.before == number);
+                copies.extend(refreshes.map(|refresh| places.refresh(refresh)));
                 let offset = offsets.next().expect("one offset a dispatch");
-                calls.push(call(gpu, dispatch, &arena, offset, &place)?);
+                calls.push(call(gpu, dispatch, &arena, offset, &places)?);
             }
-            compiled.push((stage, calls));
+            compiled.push(Compilation { stage, calls, copies });
         }
         gpu.check()?;
         Ok(Self { stages: compiled })
@@ -98,23 +131,31 @@ impl Program {
         self.stages.is_empty()
     }
 
-    /// Records stage `index` as one labelled pass.
+    /// Records stage `index` as labelled passes, one for all dispatches between two copies.
     pub fn encode(&self, index: usize, encoder: &mut wgpu::CommandEncoder) {
-        let (stage, calls) = &self.stages[index];
-        let mut pass = encoder
-            .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(&stage.name), timestamp_writes: None });
-        for call in calls {
-            call.record(&mut pass);
+        let Compilation { stage, calls, copies } = &self.stages[index];
+        let mut copies = copies.iter().peekable();
+        let mut first = 0;
+        while first < calls.len() {
+            while let Some(copy) = copies.next_if(|copy| copy.before == first) {
+                copy.record(encoder);
+            }
+            let end = copies.peek().map_or(calls.len(), |copy| copy.before);
+            let mut pass = encoder
+                .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(&stage.name), timestamp_writes: None });
+            calls[first..end].iter().for_each(|call| call.record(&mut pass));
+            first = end;
         }
     }
 
-    /// Runs stage `index` with a timestamp before and after each of its dispatches. Needs the timestamp feature.
+    /// Runs stage `index` with a timestamp before and after each of its dispatches and copies. Needs the timestamp
+    /// feature.
     ///
     /// # Errors
     /// What the device reports.
     pub async fn profile(&self, gpu: &Gpu, index: usize) -> Result<Vec<StageTime>, GpuError> {
-        let (stage, calls) = &self.stages[index];
-        let count = 2 * calls.len() as u32;
+        let Compilation { stage, calls, copies } = &self.stages[index];
+        let count = 2 * (calls.len() + copies.len()) as u32;
         let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("timestamps"),
             ty: wgpu::QueryType::Timestamp,
@@ -125,31 +166,84 @@ impl Program {
             gpu.buffer("timestamps", bytes, wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC)?;
         let mut encoder =
             gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(&stage.name) });
+        let mut times = Vec::with_capacity(calls.len() + copies.len());
+        let mut copies = copies.iter().peekable();
         for (number, (call, dispatch)) in calls.iter().zip(&stage.dispatches).enumerate() {
-            let begin = 2 * number as u32;
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some(dispatch.label),
-                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                    query_set: &queries,
-                    beginning_of_pass_write_index: Some(begin),
-                    end_of_pass_write_index: Some(begin + 1),
-                }),
-            });
-            call.record(&mut pass);
+            while let Some(copy) = copies.next_if(|copy| copy.before == number) {
+                // A copy is no pass: two empty ones around it take the time.
+                let begin = 2 * times.len() as u32;
+                timed_pass(&mut encoder, &queries, Some(begin), None);
+                copy.record(&mut encoder);
+                timed_pass(&mut encoder, &queries, None, Some(begin + 1));
+                times.push(StageTime::new(&stage.name, "mirror", "copy".into(), 0));
+            }
+            let begin = 2 * times.len() as u32;
+            call.record(&mut timed_pass(&mut encoder, &queries, Some(begin), Some(begin + 1)));
+            times.push(StageTime::new(&stage.name, dispatch.label, dispatch.pipeline.label(), dispatch.flops));
         }
         encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
         gpu.submit(encoder.finish())?;
         let ticks = Readback::new(gpu, bytes)?.read(gpu, &resolved, 0, bytes).await?;
         let ticks: Vec<u64> = ticks.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
         let period = f64::from(gpu.queue.get_timestamp_period());
-        let times = stage.dispatches.iter().zip(ticks.chunks_exact(2)).map(|(dispatch, pair)| StageTime {
-            stage: stage.name.clone(),
-            label: dispatch.label,
-            kernel: dispatch.pipeline.label(),
-            nanoseconds: pair[1].saturating_sub(pair[0]) as f64 * period,
-            flops: dispatch.flops,
-        });
-        Ok(times.collect())
+        for (time, pair) in times.iter_mut().zip(ticks.chunks_exact(2)) {
+            time.nanoseconds = pair[1].saturating_sub(pair[0]) as f64 * period;
+        }
+        Ok(times)
+    }
+}
+
+impl StageTime {
+    fn new(stage: &str, label: &'static str, kernel: String, flops: u64) -> Self {
+        Self { stage: stage.to_owned(), label, kernel, nanoseconds: 0.0, flops }
+    }
+}
+
+fn timed_pass<'e>(
+    encoder: &'e mut wgpu::CommandEncoder,
+    queries: &wgpu::QuerySet,
+    begin: Option<u32>,
+    end: Option<u32>,
+) -> wgpu::ComputePass<'e> {
+    encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+        label: Some("timed"),
+        timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+            query_set: queries,
+            beginning_of_pass_write_index: begin,
+            end_of_pass_write_index: end,
+        }),
+    })
+}
+
+impl Copy {
+    fn record(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.mirror.copy(encoder, &self.source.buffer, self.source.offset, self.bytes);
+    }
+}
+
+/// Where everything lies that a dispatch can bind.
+struct Places<'m, P> {
+    place: P,
+    mirrors: &'m [Mirror],
+    /// The mirror that holds a slice at this point of the program.
+    current: HashMap<Slice, usize>,
+}
+
+impl<P: Fn(TensorId) -> BufferSpan> Places<'_, P> {
+    fn span(&self, slice: Slice) -> BufferSpan {
+        let BufferSpan { buffer, offset } = (self.place)(slice.tensor);
+        BufferSpan { buffer, offset: offset + slice.offset }
+    }
+
+    fn refresh(&mut self, refresh: &Refresh) -> Copy {
+        let Refresh { before, slice, texture } = *refresh;
+        self.current.insert(slice, texture);
+        Copy { before, source: self.span(slice), bytes: slice.bytes, mirror: self.mirrors[texture].clone() }
+    }
+
+    fn mirror(&self, slice: Slice) -> wgpu::BindingResource<'_> {
+        let texture = self.current.get(&slice).expect("a mirror is scheduled before it is read");
+        wgpu::BindingResource::TextureView(&self.mirrors[*texture].view)
     }
 }
 
@@ -167,18 +261,26 @@ fn call(
     dispatch: &Dispatch,
     uniforms: &wgpu::Buffer,
     uniform_offset: u64,
-    place: &impl Fn(TensorId) -> BufferSpan,
+    places: &Places<'_, impl Fn(TensorId) -> BufferSpan>,
 ) -> Result<Call, GpuError> {
     let compiled = gpu.pipeline(dispatch);
-    let spans: Vec<BufferSpan> = dispatch.bindings.iter().map(|b| place(b.slice.tensor)).collect();
-    let mut entries = vec![entry(0, uniforms, uniform_offset, dispatch.params.len() as u64)];
+    let spans: Vec<BufferSpan> = dispatch.bindings.iter().map(|binding| places.span(binding.slice)).collect();
+    let mut entries = vec![buffer_entry(0, uniforms, uniform_offset, dispatch.params.len() as u64)];
     for (index, (binding, span)) in dispatch.bindings.iter().zip(&spans).enumerate() {
         let limit = gpu.limits.max_storage_buffer_binding_size;
         if binding.slice.bytes > limit {
             let what = format!("a tensor of \"{}\"", dispatch.label);
             return Err(GpuError::TooLarge { what, bytes: binding.slice.bytes, limit });
         }
-        entries.push(entry(index as u32 + 1, &span.buffer, span.offset + binding.slice.offset, binding.slice.bytes));
+        let (number, access) = (index as u32 + 1, binding.access);
+        let mirrored = dispatch.pipeline.texels && access.is_input();
+        if access.writes() || !mirrored {
+            entries.push(buffer_entry(number, &span.buffer, span.offset, binding.slice.bytes));
+        }
+        if mirrored {
+            let resource = places.mirror(binding.slice);
+            entries.push(wgpu::BindGroupEntry { binding: mirror_binding(number, access), resource });
+        }
     }
     let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some(dispatch.label),
@@ -188,7 +290,7 @@ fn call(
     Ok(Call { compiled, bind_group, workgroups: dispatch.workgroups })
 }
 
-fn entry(binding: u32, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> wgpu::BindGroupEntry<'_> {
+fn buffer_entry(binding: u32, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> wgpu::BindGroupEntry<'_> {
     wgpu::BindGroupEntry {
         binding,
         resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {

@@ -1,5 +1,5 @@
 //! From a step's pictures as bytes to the network's input: shifted crop, horizontal flip, normalisation, on the device,
-//! so that only bytes travel there.
+//! so that only bytes travel there; and cutout of what that gave.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -51,17 +51,28 @@ struct Params {
     row: u32,
 }
 
-const SHADER: Shader = Shader { name: "augment", parts: &[COMMON, include_str!("../../shaders/augment.wgsl")] };
+const SHADER: Shader = Shader::new("augment", &[COMMON, include_str!("../../shaders/augment.wgsl")]);
 const THREADS: u32 = 64;
 
 fn pipeline(channels: u32, rows: bool) -> Pipeline {
     let constants = vec![("THREADS", THREADS), ("CHANNELS", channels), ("ROWS", u32::from(rows))];
-    Pipeline { shader: SHADER, entry: "augment", constants, guarded: true }
+    Pipeline::new(SHADER, "augment", constants)
 }
 
-/// Every pipeline that the dispatch below can ask for.
+/// Every pipeline that the dispatches below can ask for.
 pub fn variants() -> Vec<Pipeline> {
-    vec![pipeline(1, false), pipeline(3, false), pipeline(1, true)]
+    vec![pipeline(1, false), pipeline(3, false), pipeline(1, true), cutout_pipeline(false), cutout_pipeline(true)]
+}
+
+fn cutout_pipeline(rows: bool) -> Pipeline {
+    // The number of channels is only there because the text that both entry points share needs it.
+    Pipeline { entry: "cutout", ..pipeline(1, rows) }
+}
+
+/// Floats of one picture in the output.
+fn row(height: u32, width: u32, rows: bool) -> u32 {
+    let pixels = height * width;
+    if rows { pixels.next_multiple_of(4) } else { 4 * pixels }
 }
 
 impl Augment {
@@ -80,10 +91,8 @@ impl Augment {
         4 * u64::from(self.batch) * u64::from(self.row())
     }
 
-    /// Floats of one picture in the output.
     fn row(&self) -> u32 {
-        let pixels = self.height * self.width;
-        if self.rows { pixels.next_multiple_of(4) } else { 4 * pixels }
+        row(self.height, self.width, self.rows)
     }
 
     fn positions(&self) -> u64 {
@@ -111,5 +120,63 @@ impl Augment {
             .reads(crops)
             .writes(out)
             .flops(8 * u64::from(positions))
+    }
+}
+
+/// The centre of a hole.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+pub struct Hole {
+    /// Its row.
+    pub y: i32,
+    /// Its column.
+    pub x: i32,
+}
+
+/// Cutout (DeVries & Taylor 2017) of what [`Augment`] wrote: every value of a pixel (y, x) becomes 0 if some hole of its
+/// picture has its centre (cy, cx) such that cy - half <= y < cy + half and cx - half <= x < cx + half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cutout {
+    /// N.
+    pub batch: u32,
+    /// H.
+    pub height: u32,
+    /// W.
+    pub width: u32,
+    /// As in [`Augment`].
+    pub rows: bool,
+    /// Holes of each picture.
+    pub holes: u32,
+    /// Half the side of a hole, in pixels.
+    pub half: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct CutoutParams {
+    batch: u32,
+    height: u32,
+    width: u32,
+    row: u32,
+    holes: u32,
+    half: i32,
+    spare: [u32; 2],
+}
+
+impl Cutout {
+    /// Bytes of the centres, `holes` times [`Hole`] a picture.
+    pub fn holes_bytes(&self) -> u64 {
+        u64::from(self.batch) * u64::from(self.holes) * size_of::<Hole>() as u64
+    }
+
+    /// Clears `pictures` where `holes` says.
+    pub fn dispatch(&self, holes: Slice, pictures: Slice) -> Dispatch {
+        // A hole that reaches a side further than the picture is large covers no more than one that reaches that far.
+        let half = self.half.min(self.height.max(self.width)) as i32;
+        let Self { batch, height, width, holes: count, .. } = *self;
+        let row = row(height, width, self.rows);
+        let params = CutoutParams { batch, height, width, row, holes: count, half, spare: [0; 2] };
+        let groups = grid((batch * height * width).div_ceil(THREADS));
+        Dispatch::new("cutout", cutout_pipeline(self.rows), &params, groups).reads(holes).writes(pictures)
     }
 }

@@ -1,23 +1,33 @@
 //! Batch normalisation of `[rows, channels]` with the activation behind it: batch statistics, forward.
 //!
-//! Ioffe & Szegedy 2015. The batch's mean and variance are made in two passes: partial moments of runs of rows, merged
-//! in a fixed order (Chan, Golub & LeVeque 1979), which keeps f32 accurate where `E[x²] - E[x]²` would not be. Backward
-//! lives in [`super::batchnorm_backward`].
+//! Ioffe & Szegedy 2015. The batch's mean and variance are made in two steps: moments of runs of rows (by Chan, Golub &
+//! LeVeque's rule, 1979), then the runs' common mean and their deviations from it, in a fixed order. That keeps f32
+//! accurate where `E[x²] - E[x]²` would not be. Backward lives in [`super::batchnorm_backward`].
 
 use bytemuck::{Pod, Zeroable};
 
 use super::activation::ACTIVATION;
 use super::sweep::{SWEEP, Sweep, line};
 use super::{Activation, COMMON};
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice};
 
 /// Added to a variance before its square root.
 pub const EPSILON: f32 = 1e-5;
 /// Share of the new batch in the running statistics.
 pub const MOMENTUM: f32 = 0.1;
 
-const SHADER: Shader =
-    Shader { name: "batchnorm", parts: &[COMMON, SWEEP, ACTIVATION, include_str!("../../shaders/batchnorm.wgsl")] };
+const INPUTS: &[Input] = &[
+    Input::new(1, "partial_x"),
+    Input::new(1, "apply_x"),
+    Input::new(4, "apply_residual"),
+    Input::new(1, "activate_x"),
+    Input::new(2, "activate_residual"),
+];
+const SHADER: Shader = Shader::with_inputs(
+    "batchnorm",
+    INPUTS,
+    &[COMMON, SWEEP, ACTIVATION, include_str!("../../shaders/batchnorm.wgsl")],
+);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -64,16 +74,29 @@ impl BatchNorm {
     /// `channels`) moved towards it by [`MOMENTUM`], with the unbiased variance. For a single row, which has none, the
     /// running variance moves towards 0.
     pub fn statistics(&self, x: Slice, workspace: Slice, running: Slice, saved: Slice) -> Vec<Dispatch> {
+        self.statistics_by(MOMENTUM, x, workspace, running, saved)
+    }
+
+    /// [`Self::statistics`] with another share of the new batch in the running statistics.
+    pub fn statistics_by(
+        &self,
+        momentum: f32,
+        x: Slice,
+        workspace: Slice,
+        running: Slice,
+        saved: Slice,
+    ) -> Vec<Dispatch> {
         let sweep = Sweep::reduction(self.rows, self.channels);
         let partial = dispatch("batchnorm statistics", "statistics_partial", Activation::None, sweep)
-            .reads(x)
+            .loads(x)
             .writes(workspace)
             .flops(4 * self.elements());
-        let mut finish = dispatch("batchnorm statistics finish", "statistics_finish", Activation::None, sweep)
+        let pipeline = pipeline("statistics_finish", Activation::None, false);
+        let params = Params { momentum, ..params(sweep) };
+        let finish = Dispatch::new("batchnorm statistics finish", pipeline, &params, line(sweep.groups))
             .reads(workspace)
             .writes(running)
             .writes(saved);
-        finish.workgroups = line(sweep.groups);
         vec![partial, finish]
     }
 
@@ -89,19 +112,50 @@ impl BatchNorm {
 
     /// Writes `h = act(gamma * (y - mean) / deviation + beta)`, `[rows, channels]`.
     pub fn apply(&self, of: Normalised, h: Slice) -> Dispatch {
+        self.applied("batchnorm apply", of, None, h)
+    }
+
+    /// Writes `h = act(gamma * (y - mean) / deviation + beta + residual)`, `[rows, channels]`.
+    pub fn apply_onto(&self, of: Normalised, residual: Slice, h: Slice) -> Dispatch {
+        self.applied("batchnorm apply with shortcut", of, Some(residual), h)
+    }
+
+    fn applied(&self, label: &'static str, of: Normalised, residual: Option<Slice>, h: Slice) -> Dispatch {
         let sweep = Sweep::elementwise(self.rows, self.channels);
-        dispatch("batchnorm apply", "apply", of.activation, sweep)
-            .reads(of.y)
+        let pipeline = pipeline("apply", of.activation, residual.is_some());
+        Dispatch::new(label, pipeline, &params(sweep), sweep.workgroups())
+            .loads(of.y)
             .reads(of.saved)
             .reads(of.affine)
+            .loads(residual.unwrap_or(of.y))
             .writes(h)
             .flops(4 * self.elements())
     }
 
     /// Without normalisation: writes `h = act(x)`, `[rows, channels]`.
     pub fn activate(&self, x: Slice, h: Slice, activation: Activation) -> Dispatch {
+        self.activated("activation", x, None, h, activation)
+    }
+
+    /// Without normalisation: writes `h = act(x + residual)`, `[rows, channels]`.
+    pub fn activate_onto(&self, x: Slice, residual: Slice, h: Slice, activation: Activation) -> Dispatch {
+        self.activated("activation with shortcut", x, Some(residual), h, activation)
+    }
+
+    fn activated(
+        &self,
+        label: &'static str,
+        x: Slice,
+        residual: Option<Slice>,
+        h: Slice,
+        activation: Activation,
+    ) -> Dispatch {
         let sweep = Sweep::elementwise(self.rows, self.channels);
-        dispatch("activation", "activate_only", activation, sweep).reads(x).writes(h)
+        let pipeline = pipeline("activate_only", activation, residual.is_some());
+        Dispatch::new(label, pipeline, &params(sweep), sweep.workgroups())
+            .loads(x)
+            .loads(residual.unwrap_or(x))
+            .writes(h)
     }
 
     pub(super) fn elements(&self) -> u64 {
@@ -109,8 +163,8 @@ impl BatchNorm {
     }
 }
 
-fn dispatch(label: &'static str, entry: &'static str, activation: Activation, sweep: Sweep) -> Dispatch {
-    let params = Params {
+fn params(sweep: Sweep) -> Params {
+    Params {
         rows: sweep.rows,
         groups: sweep.groups,
         span: sweep.span,
@@ -118,20 +172,26 @@ fn dispatch(label: &'static str, entry: &'static str, activation: Activation, sw
         epsilon: EPSILON,
         momentum: MOMENTUM,
         spare: [0; 2],
-    };
-    Dispatch::new(label, pipeline(entry, activation), &params, sweep.workgroups())
+    }
 }
 
-fn pipeline(entry: &'static str, activation: Activation) -> Pipeline {
-    Pipeline { shader: SHADER, entry, constants: vec![("ACTIVATION", activation.code())], guarded: true }
+fn dispatch(label: &'static str, entry: &'static str, activation: Activation, sweep: Sweep) -> Dispatch {
+    Dispatch::new(label, pipeline(entry, activation, false), &params(sweep), sweep.workgroups())
+}
+
+fn pipeline(entry: &'static str, activation: Activation, residual: bool) -> Pipeline {
+    let constants = vec![("ACTIVATION", activation.code()), ("RESIDUAL", u32::from(residual))];
+    Pipeline::new(SHADER, entry, constants)
 }
 
 /// Every pipeline of this file.
 pub fn variants() -> Vec<Pipeline> {
     let statistics = ["statistics_partial", "statistics_finish", "statistics_eval"];
-    let statistics = statistics.into_iter().map(|entry| pipeline(entry, Activation::None));
-    let forward = ["apply", "activate_only"]
-        .into_iter()
-        .flat_map(|entry| Activation::ALL.map(|activation| pipeline(entry, activation)));
-    statistics.chain(forward).collect()
+    let mut all: Vec<Pipeline> = statistics.map(|entry| pipeline(entry, Activation::None, false)).into();
+    for entry in ["apply", "activate_only"] {
+        for activation in Activation::ALL {
+            all.extend([false, true].map(|residual| pipeline(entry, activation, residual)));
+        }
+    }
+    all
 }

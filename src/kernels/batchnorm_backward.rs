@@ -12,12 +12,20 @@ use super::batchnorm::{BatchNorm, Normalised};
 use super::pool::PoolGeometry;
 use super::sweep::{SWEEP, Sweep, line};
 use super::{Activation, COMMON};
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice};
 
-const SHADER: Shader = Shader {
-    name: "batchnorm_backward",
-    parts: &[COMMON, SWEEP, ACTIVATION, include_str!("../../shaders/batchnorm_backward.wgsl")],
-};
+const INPUTS: &[Input] = &[
+    Input::new(1, "pooled"),
+    Input::new(2, "y"),
+    Input::new(5, "sums_dense"),
+    Input::updated(6, "input_gradient"),
+    Input::updated(3, "activation_gradient"),
+];
+const SHADER: Shader = Shader::with_inputs(
+    "batchnorm_backward",
+    INPUTS,
+    &[COMMON, SWEEP, ACTIVATION, include_str!("../../shaders/batchnorm_backward.wgsl")],
+);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -61,15 +69,38 @@ impl BatchNorm {
     /// `y` over `upstream.gradient`: partial sums, their sums, the gradient. The workspace is the one of
     /// [`Self::workspace_bytes`].
     pub fn backward(&self, of: Normalised, upstream: Upstream, daffine: Slice, workspace: Slice) -> Vec<Dispatch> {
+        let pooled = upstream.windows().map_or(of.y, |(slice, _)| slice);
+        let sweep = Sweep::elementwise(self.rows, self.channels);
+        let input = dispatch("batchnorm backward input", "input", of.activation, &upstream, sweep)
+            .loads(pooled)
+            .loads(of.y)
+            .reads(of.saved)
+            .reads(of.affine)
+            .reads(daffine)
+            .updates(upstream.gradient)
+            .flops(9 * self.elements());
+        let mut all = self.backward_affine(of, upstream, daffine, workspace);
+        all.push(input);
+        all
+    }
+
+    /// The gradients of gamma and beta alone; `upstream.gradient` is only read.
+    pub fn backward_affine(
+        &self,
+        of: Normalised,
+        upstream: Upstream,
+        daffine: Slice,
+        workspace: Slice,
+    ) -> Vec<Dispatch> {
         let sweep = Sweep::reduction(self.rows, self.channels);
         let pooled = upstream.windows().map_or(of.y, |(slice, _)| slice);
         let dense = if upstream.dense { upstream.gradient } else { of.y };
         let sums = dispatch("batchnorm backward sums", "sums", of.activation, &upstream, sweep)
-            .reads(pooled)
-            .reads(of.y)
+            .loads(pooled)
+            .loads(of.y)
             .reads(of.saved)
             .reads(of.affine)
-            .reads(dense)
+            .loads(dense)
             .writes(workspace)
             .flops(7 * self.elements());
         let params = params(&upstream, sweep);
@@ -81,16 +112,7 @@ impl BatchNorm {
         )
         .reads(workspace)
         .writes(daffine);
-        let sweep = Sweep::elementwise(self.rows, self.channels);
-        let input = dispatch("batchnorm backward input", "input", of.activation, &upstream, sweep)
-            .reads(pooled)
-            .reads(of.y)
-            .reads(of.saved)
-            .reads(of.affine)
-            .reads(daffine)
-            .writes(upstream.gradient)
-            .flops(9 * self.elements());
-        vec![sums, finish, input]
+        vec![sums, finish]
     }
 
     /// Without normalisation: writes `dy = dh * act'(y)` over `upstream.gradient`.
@@ -98,9 +120,9 @@ impl BatchNorm {
         let sweep = Sweep::elementwise(self.rows, self.channels);
         let pooled = upstream.windows().map_or(y, |(slice, _)| slice);
         dispatch("activation backward", "activation", activation, &upstream, sweep)
-            .reads(pooled)
-            .reads(y)
-            .writes(upstream.gradient)
+            .loads(pooled)
+            .loads(y)
+            .updates(upstream.gradient)
     }
 }
 
@@ -140,7 +162,7 @@ fn dispatch(
 
 fn pipeline(entry: &'static str, activation: Activation, dense: bool, pooled: bool) -> Pipeline {
     let constants = vec![("ACTIVATION", activation.code()), ("DENSE", u32::from(dense)), ("POOLED", u32::from(pooled))];
-    Pipeline { shader: SHADER, entry, constants, guarded: true }
+    Pipeline::new(SHADER, entry, constants)
 }
 
 /// Every pipeline of this file.

@@ -2,8 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::gemm::{Family, Tiling, Tuning, join, sum_parts};
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice};
+use super::gemm::{Family, OPERANDS, Tiling, Tuning, family_variants, sum_parts};
+use crate::gpu::{Constants, Dispatch, Pipeline, Shader, Slice};
 
 const CONV2D: &str = include_str!("../../shaders/conv2d.wgsl");
 
@@ -83,6 +83,12 @@ impl Conv2d {
         vec![self.product(label, Mode::Input, &self.input_tiling(), [dy, weight], None, dx)]
     }
 
+    /// The transposed convolution, `x [N, H, W, cin]` from `y [N, OH, OW, cout]`: what a gradient would be, with a bias
+    /// `[cin]` on it. Rows and columns of x that no window reaches get the bias alone.
+    pub fn transposed(&self, label: &'static str, y: Slice, weight: Slice, bias: Slice, x: Slice) -> Vec<Dispatch> {
+        vec![self.product(label, Mode::Input, &self.input_tiling(), [y, weight], Some(bias), x)]
+    }
+
     /// The gradient of w from x and the gradient of y; `workspace` of [`Self::workspace_bytes`].
     ///
     /// # Panics
@@ -139,7 +145,7 @@ impl Conv2d {
         label: &'static str,
         mode: Mode,
         tiling: &Tiling,
-        [a, b]: [Slice; 2],
+        operands: [Slice; 2],
         bias: Option<Slice>,
         out: Slice,
     ) -> Dispatch {
@@ -158,33 +164,31 @@ impl Conv2d {
             chunk: tiling.chunk,
         };
         let stride = if mode == Mode::Input { self.stride } else { 1 };
-        let pipeline = pipeline(mode, bias.is_some(), stride, tiling.family, tiling.columns);
-        Dispatch::new(label, pipeline, &params, tiling.workgroups())
-            .reads(a)
-            .reads(b)
-            .reads(bias.unwrap_or(b))
+        tiling
+            .dispatch(label, shader, constants(mode, bias.is_some(), stride), &params, operands)
+            .reads(bias.unwrap_or(operands[1]))
             .writes(out)
             .flops(2 * u64::from(self.out_pixels()) * u64::from(self.taps()) * u64::from(self.cout))
     }
 }
 
-fn pipeline(mode: Mode, bias: bool, stride: u32, family: Family, columns: u32) -> Pipeline {
-    const DIRECT: Shader = Shader { name: "conv2d.direct", parts: &join(Family::Direct, CONV2D) };
-    const SUBGROUP: Shader = Shader { name: "conv2d.subgroup", parts: &join(Family::Subgroup8, CONV2D) };
-    let shader = if family == Family::Direct { DIRECT } else { SUBGROUP };
-    let constants = vec![("MODE", mode as u32), ("BIAS", u32::from(bias)), ("STRIDE", stride), ("COLUMNS", columns)];
-    Pipeline { shader, entry: "convolve", constants, guarded: true }
+fn shader(family: Family) -> Shader {
+    const DIRECT: Shader = Shader::with_inputs("conv2d.direct", OPERANDS, &Family::Direct.parts(CONV2D));
+    const SUBGROUP: Shader = Shader::with_inputs("conv2d.subgroup", OPERANDS, &Family::Subgroup8.parts(CONV2D));
+    match family {
+        Family::Direct => DIRECT,
+        Family::Subgroup8 => SUBGROUP,
+    }
+}
+
+fn constants(mode: Mode, bias: bool, stride: u32) -> Constants {
+    vec![("MODE", mode as u32), ("BIAS", u32::from(bias)), ("STRIDE", stride)]
 }
 
 /// Every pipeline that the dispatches above can ask for, for the strides that networks have.
 pub fn variants() -> Vec<Pipeline> {
-    let mut all = Vec::new();
-    for family in Family::ALL {
-        for columns in [1, 2] {
-            all.extend([false, true].map(|bias| pipeline(Mode::Forward, bias, 1, family, columns)));
-            all.extend([1, 2].map(|stride| pipeline(Mode::Input, false, stride, family, columns)));
-            all.push(pipeline(Mode::Weight, false, 1, family, columns));
-        }
-    }
-    all
+    let forward = [false, true].map(|bias| constants(Mode::Forward, bias, 1));
+    let input =
+        [(false, 1), (false, 2), (true, 1), (true, 2)].map(|(bias, stride)| constants(Mode::Input, bias, stride));
+    family_variants(shader, &[forward.to_vec(), input.to_vec(), vec![constants(Mode::Weight, false, 1)]].concat())
 }

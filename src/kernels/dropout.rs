@@ -9,9 +9,11 @@ use bytemuck::{Pod, Zeroable};
 use super::COMMON;
 use super::step::STEP;
 use super::sweep::{WORKGROUP, groups};
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
-const SHADER: Shader = Shader { name: "dropout", parts: &[COMMON, STEP, include_str!("../../shaders/dropout.wgsl")] };
+const INPUTS: &[Input] = &[Input::updated(2, "x")];
+const SHADER: Shader =
+    Shader::with_inputs("dropout", INPUTS, &[COMMON, STEP, include_str!("../../shaders/dropout.wgsl")]);
 
 /// Pixels an invocation takes.
 const SPAN: u32 = 8;
@@ -72,12 +74,12 @@ impl Dropout {
         };
         let invocations = u64::from(self.batch) * u64::from(slots) * u64::from(params.groups);
         let workgroups = grid(invocations.div_ceil(u64::from(WORKGROUP)) as u32);
-        Dispatch::new("dropout", pipeline(self.whole_maps), &params, workgroups).reads(step).writes(x)
+        Dispatch::new("dropout", pipeline(self.whole_maps), &params, workgroups).reads(step).updates(x)
     }
 }
 
 fn pipeline(whole_maps: bool) -> Pipeline {
-    Pipeline { shader: SHADER, entry: "dropout", constants: vec![("WHOLE_MAPS", u32::from(whole_maps))], guarded: true }
+    Pipeline::new(SHADER, "dropout", vec![("WHOLE_MAPS", u32::from(whole_maps))])
 }
 
 /// Every pipeline of this file.

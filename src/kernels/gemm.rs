@@ -3,13 +3,20 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
-use crate::gpu::{Dispatch, Gpu, Pipeline, Shader, Slice, grid};
+use crate::gpu::{Constants, Dispatch, Gpu, Input, Pipeline, Shader, Slice, grid};
 
 const TILE: &str = include_str!("../../shaders/tile.wgsl");
 const DIRECT: &str = include_str!("../../shaders/lanes_direct.wgsl");
 const SUBGROUP: &str = include_str!("../../shaders/lanes_subgroup.wgsl");
 const GEMM: &str = include_str!("../../shaders/gemm.wgsl");
-const SUM_PARTS: Shader = Shader { name: "sum_parts", parts: &[COMMON, include_str!("../../shaders/sum_parts.wgsl")] };
+const SUM_PARTS: Shader = Shader::with_inputs(
+    "sum_parts",
+    &[Input::new(1, "parts")],
+    &[COMMON, include_str!("../../shaders/sum_parts.wgsl")],
+);
+
+/// A and B of every product.
+pub(super) const OPERANDS: &[Input] = &[Input::new(1, "a"), Input::new(2, "b")];
 
 /// How the rows of a register tile reach the invocations; see the shaders' headings for what each wins and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,32 +30,29 @@ pub enum Family {
 /// How products are computed on an adapter: a plain value, so that equal tunings give equal bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tuning {
-    /// The family for products with more than a few columns.
+    /// The family of all products.
     pub family: Family,
     /// Workgroups that keep the adapter busy; sums over few outputs are split until there are as many.
     pub workgroups: u32,
+    /// Whether kernels read their inputs from [mirrors](crate::gpu::Mirror), as a software driver likes it. The same bits
+    /// come out.
+    pub mirrored: bool,
 }
 
 impl Tuning {
     /// For any adapter, the browser's included.
     pub const fn portable() -> Self {
-        Self { family: Family::Direct, workgroups: 256 }
+        Self { family: Family::Direct, workgroups: 256, mirrored: false }
     }
 
     /// For the software driver, whose subgroups have eight lanes.
     pub const fn subgroup8() -> Self {
-        Self { family: Family::Subgroup8, workgroups: 16 }
+        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true }
     }
 
-    /// What fits `gpu`: subgroups of eight on a software driver that has them, else the portable one.
+    /// What fits `gpu`: subgroups of eight and mirrors on a software driver that has them, else the portable one.
     pub fn for_gpu(gpu: &Gpu) -> Self {
-        let eight = gpu.info.subgroup_min_size == 8 && gpu.info.subgroup_max_size == 8;
-        let software = gpu.info.device_type == wgpu::DeviceType::Cpu;
-        if software && eight && gpu.features.contains(wgpu::Features::SUBGROUP) {
-            Self::subgroup8()
-        } else {
-            Self::portable()
-        }
+        if gpu.prefers_mirrors() { Self::subgroup8() } else { Self::portable() }
     }
 }
 
@@ -56,19 +60,30 @@ impl Family {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Direct, Self::Subgroup8];
 
-    /// The shared modules in front of a product's own file.
-    pub(super) const fn parts(self) -> [&'static str; 3] {
+    /// Whether `gpu` can run it.
+    pub fn runs_on(self, gpu: &Gpu) -> bool {
         match self {
-            Self::Direct => [COMMON, TILE, DIRECT],
-            Self::Subgroup8 => [COMMON, TILE, SUBGROUP],
+            Self::Direct => true,
+            Self::Subgroup8 => gpu.has_subgroups_of(8),
         }
     }
 
-    /// Rows that one workgroup computes.
-    const fn rows(self) -> u32 {
+    /// The shared modules in front of a product's own file, and that.
+    pub(super) const fn parts(self, own: &'static str) -> [&'static str; 4] {
         match self {
-            Self::Direct => 64,
-            Self::Subgroup8 => 32,
+            Self::Direct => [COMMON, TILE, DIRECT, own],
+            Self::Subgroup8 => [COMMON, TILE, SUBGROUP, own],
+        }
+    }
+
+    /// The widths of a tile, as constants of its pipelines: vec4 columns of an invocation; the subgroup family has one, and
+    /// spreads columns over the lanes.
+    pub(super) const fn widths(self) -> &'static [&'static [(&'static str, u32)]] {
+        match self {
+            Self::Direct => &[&[("COLUMNS", 1)], &[("COLUMNS", 2)]],
+            Self::Subgroup8 => {
+                &[&[("COLUMNS", 1), ("SPREAD", 1)], &[("COLUMNS", 1), ("SPREAD", 2)], &[("COLUMNS", 1), ("SPREAD", 4)]]
+            }
         }
     }
 }
@@ -76,9 +91,9 @@ impl Family {
 /// How a product's outputs are cut into workgroups, and its sum into parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tiling {
-    pub family: Family,
-    /// vec4 columns of an invocation, 1 or 2.
-    pub columns: u32,
+    family: Family,
+    /// Which of the family's widths.
+    width: usize,
     pub column_tiles: u32,
     pub row_tiles: u32,
     /// Parts of the sum, and the length of one, a multiple of 4.
@@ -89,6 +104,9 @@ pub(super) struct Tiling {
 /// The longest sum that is taken in one go: its rounding error grows with its length.
 const LONGEST_SUM: u32 = 8192;
 
+/// Rows that one workgroup computes.
+const ROWS: u32 = 64;
+
 /// The shortest part worth a second pass.
 const SHORTEST_PART: u32 = 256;
 
@@ -98,19 +116,40 @@ const MOST_PARTS_BYTES: u64 = 64 << 20;
 impl Tiling {
     /// For `rows` by `n4` vec4 columns of sums over `k`.
     pub fn new(tuning: Tuning, rows: u32, n4: u32, k: u32) -> Self {
-        // A subgroup's lanes own different columns, so a few columns would leave most of its lanes idle.
-        let family = if n4 <= 4 { Family::Direct } else { tuning.family };
-        let columns = if n4 <= 8 { 1 } else { 2 };
-        let (column_tiles, row_tiles) = (n4.div_ceil(8 * columns), rows.div_ceil(family.rows()));
+        let family = tuning.family;
+        let (width, columns) = match family {
+            Family::Direct if n4 <= 8 => (0, 8),
+            Family::Direct => (1, 16),
+            Family::Subgroup8 => match n4 {
+                1 => (0, 1),
+                2 => (1, 2),
+                _ => (2, 4),
+            },
+        };
+        let (column_tiles, row_tiles) = (n4.div_ceil(columns), rows.div_ceil(ROWS));
         let wanted = tuning.workgroups.div_ceil(column_tiles * row_tiles).min(k / SHORTEST_PART);
         let bytes = 16 * u64::from(rows) * u64::from(n4);
         let most = (MOST_PARTS_BYTES / bytes.max(1)).clamp(1, 64) as u32;
         let parts = wanted.max(k.div_ceil(LONGEST_SUM)).clamp(1, most);
         let chunk = k.div_ceil(parts).next_multiple_of(4).max(4);
-        Self { family, columns, column_tiles, row_tiles, parts: k.div_ceil(chunk).max(1), chunk }
+        Self { family, width, column_tiles, row_tiles, parts: k.div_ceil(chunk).max(1), chunk }
     }
 
-    pub fn workgroups(&self) -> [u32; 3] {
+    /// A product's dispatch up to its operands, bindings 1 and 2: its pipeline has the `constants` and those of the tile.
+    pub fn dispatch<P: Pod>(
+        &self,
+        label: &'static str,
+        shader: fn(Family) -> Shader,
+        mut constants: Constants,
+        params: &P,
+        [a, b]: [Slice; 2],
+    ) -> Dispatch {
+        constants.extend(self.family.widths()[self.width]);
+        let pipeline = pipeline(shader(self.family), constants);
+        Dispatch::new(label, pipeline, params, self.workgroups()).loads(a).loads(b)
+    }
+
+    fn workgroups(&self) -> [u32; 3] {
         let [x, y, _] = grid(self.column_tiles * self.row_tiles);
         [x, y, self.parts]
     }
@@ -134,13 +173,13 @@ pub(super) fn sum_parts(
     }
     let params = Params { len: len4, parts, n4, spare: 0 };
     Dispatch::new(label, sum_parts_pipeline(bias.is_some()), &params, grid(len4.div_ceil(64)))
-        .reads(workspace)
+        .loads(workspace)
         .reads(bias.unwrap_or(workspace))
         .writes(out)
 }
 
 fn sum_parts_pipeline(bias: bool) -> Pipeline {
-    Pipeline { shader: SUM_PARTS, entry: "sum_parts", constants: vec![("BIAS", u32::from(bias))], guarded: true }
+    Pipeline::new(SUM_PARTS, "sum_parts", vec![("BIAS", u32::from(bias))])
 }
 
 /// How the operands lie. C is always `[m, n]`, row-major.
@@ -213,10 +252,8 @@ impl Gemm {
         let split = tiling.parts > 1;
         let out = if split { workspace.expect("a split product needs a workspace") } else { c };
         let own_bias = bias.filter(|_| !split);
-        let pipeline = pipeline(self.op, own_bias.is_some(), tiling.family, tiling.columns);
-        let product = Dispatch::new(label, pipeline, &params, tiling.workgroups())
-            .reads(a)
-            .reads(b)
+        let product = tiling
+            .dispatch(label, shader, constants(self.op, own_bias.is_some()), &params, [a, b])
             .reads(own_bias.unwrap_or(b))
             .writes(out)
             .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k));
@@ -227,29 +264,40 @@ impl Gemm {
     }
 }
 
-fn pipeline(op: Op, bias: bool, family: Family, columns: u32) -> Pipeline {
-    const DIRECT_GEMM: Shader = Shader { name: "gemm.direct", parts: &join(Family::Direct, GEMM) };
-    const SUBGROUP_GEMM: Shader = Shader { name: "gemm.subgroup", parts: &join(Family::Subgroup8, GEMM) };
-    let shader = if family == Family::Direct { DIRECT_GEMM } else { SUBGROUP_GEMM };
-    let constants = vec![("OP", op as u32), ("BIAS", u32::from(bias)), ("COLUMNS", columns)];
-    Pipeline { shader, entry: "multiply", constants, guarded: true }
+fn shader(family: Family) -> Shader {
+    const DIRECT: Shader = Shader::with_inputs("gemm.direct", OPERANDS, &Family::Direct.parts(GEMM));
+    const SUBGROUP: Shader = Shader::with_inputs("gemm.subgroup", OPERANDS, &Family::Subgroup8.parts(GEMM));
+    match family {
+        Family::Direct => DIRECT,
+        Family::Subgroup8 => SUBGROUP,
+    }
 }
 
-/// A family's shared modules with a product's own file behind them.
-pub(super) const fn join(family: Family, own: &'static str) -> [&'static str; 4] {
-    let [common, tile, lanes] = family.parts();
-    [common, tile, lanes, own]
+fn constants(op: Op, bias: bool) -> Constants {
+    vec![("OP", op as u32), ("BIAS", u32::from(bias))]
+}
+
+fn pipeline(shader: Shader, constants: Constants) -> Pipeline {
+    Pipeline::new(shader, "product", constants)
+}
+
+/// The pipelines of a product's `shader` with each of the constants, in every family and width.
+pub(super) fn family_variants(shader: fn(Family) -> Shader, constants: &[Constants]) -> Vec<Pipeline> {
+    let mut all = Vec::new();
+    for family in Family::ALL {
+        for width in family.widths() {
+            all.extend(constants.iter().map(|own| pipeline(shader(family), [own, *width].concat())));
+        }
+    }
+    all
 }
 
 /// Every pipeline that the dispatches above can ask for.
 pub fn variants() -> Vec<Pipeline> {
-    let mut all = vec![sum_parts_pipeline(false), sum_parts_pipeline(true)];
-    for family in Family::ALL {
-        for op in [Op::Nn, Op::Nt, Op::Tn] {
-            for columns in [1, 2] {
-                all.extend([false, true].map(|bias| pipeline(op, bias, family, columns)));
-            }
-        }
+    let mut own = Vec::new();
+    for op in [Op::Nn, Op::Nt, Op::Tn] {
+        own.extend([false, true].map(|bias| constants(op, bias)));
     }
-    all
+    let sums = [false, true].map(sum_parts_pipeline).to_vec();
+    [sums, family_variants(shader, &own)].concat()
 }

@@ -10,12 +10,17 @@ pub mod batchnorm;
 pub mod batchnorm_backward;
 pub mod conv2d;
 pub mod dropout;
+pub mod elementwise;
 pub mod gemm;
+pub mod limits;
 pub mod optimizer;
 pub mod pool;
 pub mod pred;
+pub mod projection;
+pub mod reconstruction;
 pub mod reduce;
 pub mod similarity;
+pub mod similarity_blend;
 mod step;
 mod sweep;
 
@@ -29,18 +34,26 @@ pub(crate) const COMMON: &str = include_str!("../../shaders/common.wgsl");
 
 /// Every pipeline that the engine can ask for, for compiling, dumping and testing all of them.
 pub fn all_variants() -> Vec<Pipeline> {
-    [
+    let all = [
         augment::variants(),
         batchnorm::variants(),
         batchnorm_backward::variants(),
         conv2d::variants(),
         dropout::variants(),
+        elementwise::variants(),
         gemm::variants(),
+        limits::variants(),
         optimizer::variants(),
         pool::variants(),
         pred::variants(),
+        projection::variants(),
+        reconstruction::variants(),
         reduce::variants(),
         similarity::variants(),
+        similarity_blend::variants(),
     ]
-    .concat()
+    .concat();
+    let mirrored = |pipeline: &Pipeline| Pipeline { texels: true, ..pipeline.clone() };
+    let with_mirrors: Vec<Pipeline> = all.iter().filter(|p| !p.shader.inputs.is_empty()).map(mirrored).collect();
+    [all, with_mirrors].concat()
 }

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
 use super::step::STEP;
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
 /// The update rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,15 +62,22 @@ struct Params {
     spare: u32,
 }
 
+const INPUTS: &[Input] = &[
+    Input::new(2, "gradients"),
+    Input::updated(3, "values"),
+    Input::updated(4, "first_moment"),
+    Input::updated(5, "second_moment"),
+    Input::updated(6, "largest_moment"),
+];
 const SHADER: Shader =
-    Shader { name: "optimizer", parts: &[COMMON, STEP, include_str!("../../shaders/optimizer.wgsl")] };
+    Shader::with_inputs("optimizer", INPUTS, &[COMMON, STEP, include_str!("../../shaders/optimizer.wgsl")]);
 const THREADS: u32 = 64;
 /// vec4s that an invocation updates.
 const PER_THREAD: u32 = 8;
 
 fn pipeline(entry: &'static str) -> Pipeline {
     let constants = vec![("THREADS", THREADS), ("PER_THREAD", PER_THREAD)];
-    Pipeline { shader: SHADER, entry, constants, guarded: true }
+    Pipeline::new(SHADER, entry, constants)
 }
 
 /// Every pipeline that the dispatches below can ask for.
@@ -100,9 +107,9 @@ impl Optimizer {
         let groups = grid(vectors.div_ceil(THREADS * PER_THREAD));
         let dispatch = Dispatch::new("update", pipeline(self.kind.entry()), &uniform, groups)
             .reads(step)
-            .reads(grads)
-            .writes(params)
+            .loads(grads)
+            .updates(params)
             .flops(12 * u64::from(self.len));
-        Some(state.iter().fold(dispatch, |dispatch, slice| dispatch.writes(*slice)))
+        Some(state.iter().fold(dispatch, |dispatch, slice| dispatch.updates(*slice)))
     }
 }

@@ -4,9 +4,10 @@ use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
 use super::sweep::{WORKGROUP, groups};
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
-const SHADER: Shader = Shader { name: "pool", parts: &[COMMON, include_str!("../../shaders/pool.wgsl")] };
+const INPUTS: &[Input] = &[Input::new(1, "x"), Input::new(1, "spread_dout"), Input::new(2, "backward_dout")];
+const SHADER: Shader = Shader::with_inputs("pool", INPUTS, &[COMMON, include_str!("../../shaders/pool.wgsl")]);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -63,17 +64,27 @@ impl PoolGeometry {
         windows(self.width, self.kw, self.pad_w)
     }
 
-    /// Averages `x` `[N, H, W, channels]` into `out` `[N, PH, PW, channels]`. Its backward is fused into
-    /// [`super::batchnorm_backward`].
+    /// Averages `x` `[N, H, W, channels]` into `out` `[N, PH, PW, channels]`. Where a normalisation or activation stands
+    /// in front of it, its backward is fused into theirs ([`super::batchnorm_backward`]).
     pub fn average(&self, x: Slice, out: Slice) -> Dispatch {
-        let shape = Shape {
+        let shape = self.shape([self.out_height(), self.out_width()]);
+        shape.dispatch("average pool", "average").loads(x).writes(out)
+    }
+
+    /// Writes all of `dx` `[N, H, W, channels]` from `dout` `[N, PH, PW, channels]`; 0 where no whole window reaches.
+    pub fn average_backward(&self, dout: Slice, dx: Slice) -> Dispatch {
+        let shape = self.shape([self.height, self.width]);
+        shape.dispatch("average pool backward", "average_backward").loads(dout).writes(dx)
+    }
+
+    fn shape(&self, windows: [u32; 2]) -> Shape {
+        Shape {
             sizes: [self.batch, self.height, self.width, self.channels],
-            windows: [self.out_height(), self.out_width()],
+            windows,
             out: [self.out_height(), self.out_width()],
             kernel: [self.kh, self.kw],
             pad: [self.pad_h, self.pad_w],
-        };
-        shape.dispatch("average pool", "average").reads(x).writes(out)
+        }
     }
 }
 
@@ -103,15 +114,15 @@ impl MaxPool {
 
     /// Writes the maxima of `x` `[N, H, W, channels]` to `out` `[N, H/2, W/2, channels]`.
     pub fn forward(&self, x: Slice, out: Slice) -> Dispatch {
-        self.shape([self.out_height(), self.out_width()]).dispatch("max pool", "maximum").reads(x).writes(out)
+        self.shape([self.out_height(), self.out_width()]).dispatch("max pool", "maximum").loads(x).writes(out)
     }
 
     /// Writes all of `dx` `[N, H, W, channels]`: `dout` at the first maximum of each window in row order, else 0.
     pub fn backward(&self, x: Slice, dout: Slice, dx: Slice) -> Dispatch {
         self.shape([self.height.div_ceil(2), self.width.div_ceil(2)])
             .dispatch("max pool backward", "maximum_backward")
-            .reads(x)
-            .reads(dout)
+            .loads(x)
+            .loads(dout)
             .writes(dx)
     }
 
@@ -146,8 +157,8 @@ impl Shape {
             height,
             width,
             groups: groups(channels),
-            kh: self.kernel[0],
-            kw: self.kernel[1],
+            kh: self.kernel[0].max(1),
+            kw: self.kernel[1].max(1),
             pad_h: self.pad[0],
             pad_w: self.pad[1],
             windows_h: windows_h.max(1),
@@ -163,10 +174,10 @@ impl Shape {
 }
 
 fn pipeline(entry: &'static str) -> Pipeline {
-    Pipeline { shader: SHADER, entry, constants: Vec::new(), guarded: true }
+    Pipeline::new(SHADER, entry, Vec::new())
 }
 
 /// Every pipeline of this file.
 pub fn variants() -> Vec<Pipeline> {
-    ["average", "maximum", "maximum_backward"].map(pipeline).into()
+    ["average", "average_backward", "maximum", "maximum_backward"].map(pipeline).into()
 }

@@ -28,13 +28,13 @@ struct Params {
     spare: [u32; 3],
 }
 
-const SHADER: Shader = Shader { name: "pred", parts: &[COMMON, include_str!("../../shaders/pred.wgsl")] };
+const SHADER: Shader = Shader::new("pred", &[COMMON, include_str!("../../shaders/pred.wgsl")]);
 const THREADS: u32 = 64;
 /// Up to this many classes one invocation takes a whole row; beyond, a workgroup does.
 const FEW_CLASSES: u32 = 64;
 
 fn pipeline(entry: &'static str, lanes: u32) -> Pipeline {
-    Pipeline { shader: SHADER, entry, constants: vec![("THREADS", THREADS), ("LANES", lanes)], guarded: true }
+    Pipeline::new(SHADER, entry, vec![("THREADS", THREADS), ("LANES", lanes)])
 }
 
 /// Every pipeline that the dispatches below can ask for.

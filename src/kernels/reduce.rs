@@ -5,10 +5,11 @@ use bytemuck::{Pod, Zeroable};
 use super::COMMON;
 use super::step::STEP;
 use super::sweep::{SWEEP, Sweep};
-use crate::gpu::{Constants, Dispatch, Pipeline, Shader, Slice};
+use crate::gpu::{Constants, Dispatch, Input, Pipeline, Shader, Slice};
 
+const INPUTS: &[Input] = &[Input::new(1, "column_x"), Input::new(1, "squares_x"), Input::new(3, "squares_other")];
 const SHADER: Shader =
-    Shader { name: "reduce", parts: &[COMMON, SWEEP, STEP, include_str!("../../shaders/reduce.wgsl")] };
+    Shader::with_inputs("reduce", INPUTS, &[COMMON, SWEEP, STEP, include_str!("../../shaders/reduce.wgsl")]);
 
 /// Most partial sums of [`sum_of_squares`].
 pub const MAX_PARTIALS: u32 = 256;
@@ -32,12 +33,12 @@ pub fn column_sum_workspace_bytes(rows: u32, channels: u32) -> u64 {
 pub fn column_sum(rows: u32, channels: u32, x: Slice, out: Slice, workspace: Slice) -> Vec<Dispatch> {
     let sweep = Sweep::reduction(rows, channels);
     if sweep.slots() <= 1 {
-        return vec![column_step("column sum", sweep).reads(x).writes(out)];
+        return vec![column_step("column sum", sweep).loads(x).writes(out)];
     }
     let flops = u64::from(rows) * u64::from(channels);
     vec![
-        column_step("column sum", sweep).reads(x).writes(workspace).flops(flops),
-        column_step("column sum finish", Sweep::whole(sweep.slots(), channels)).reads(workspace).writes(out),
+        column_step("column sum", sweep).loads(x).writes(workspace).flops(flops),
+        column_step("column sum finish", Sweep::whole(sweep.slots(), channels)).loads(workspace).writes(out),
     ]
 }
 
@@ -56,19 +57,34 @@ pub fn partials(len: u32) -> u32 {
     len.div_ceil(PARTIAL_SPAN).clamp(1, MAX_PARTIALS)
 }
 
-/// Writes [`partials`]`(len)` partial sums of the squares of the first `len` elements of `x` to `out`.
+/// Writes [`partials`]`(len)` partial sums of the squares of the first `len` elements, a multiple of 4, of `x` to `out`.
 pub fn sum_of_squares(len: u32, x: Slice, out: Slice) -> Dispatch {
     let count = partials(len);
-    let params = Params { words: [len, len.div_ceil(count), 0, 0] };
+    let params = Params { words: [len / 4, (len / 4).div_ceil(count), 0, 0] };
     Dispatch::new("sum of squares", pipeline("sum_of_squares", Vec::new()), &params, [count, 1, 1])
-        .reads(x)
+        .loads(x)
         .writes(out)
         .flops(2 * u64::from(len))
 }
 
+/// The same of the differences between the first `len` elements of `x` and `y`.
+pub fn sum_of_squared_differences(len: u32, x: Slice, y: Slice, out: Slice) -> Dispatch {
+    let count = partials(len);
+    let params = Params { words: [len / 4, (len / 4).div_ceil(count), 0, 0] };
+    let pipeline = pipeline("sum_of_squared_differences", Vec::new());
+    Dispatch::new("sum of squared differences", pipeline, &params, [count, 1, 1])
+        .loads(x)
+        .writes(out)
+        .loads(y)
+        .flops(3 * u64::from(len))
+}
+
+/// Words of a block's totals.
+pub const TOTAL_WORDS: usize = 12;
+
 /// The close of a block's step: adds what it measured to the block's totals.
 ///
-/// The totals are 8 words of 4 bytes:
+/// The totals are [`TOTAL_WORDS`] words of 4 bytes:
 ///
 /// | word | type | |
 /// |---|---|---|
@@ -79,13 +95,18 @@ pub fn sum_of_squares(len: u32, x: Slice, out: Slice) -> Dispatch {
 /// | 4 | f32 | gradient norm, summed over steps |
 /// | 5 | f32 | steps |
 /// | 6 | u32 | 0, or 1 + the number of the first step whose loss or gradient norm was not finite |
-/// | 7 | | zero |
+/// | 7 | f32 | unsup loss times samples |
+/// | 8 | f32 | norm of the update, summed over steps; see [`norms`] |
+/// | 9 | f32 | norm of the weights behind it, summed over steps |
+/// | 10, 11 | | zero |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metrics {
     /// Samples of the batch, N.
     pub samples: u32,
     /// Partial sums of squares of the block's gradient.
     pub partials: u32,
+    /// Parts of the block's unsup loss.
+    pub unsup_parts: u32,
 }
 
 /// What a block measured in a step; what it has not adds nothing.
@@ -95,6 +116,8 @@ pub struct Measured {
     pub pred_rows: Option<Slice>,
     /// `[N]`: parts of the sim loss; their sum is the loss.
     pub sim_rows: Option<Slice>,
+    /// `[unsup_parts]`: parts of the unsup loss; their sum is the loss.
+    pub unsup_rows: Option<Slice>,
     /// `[partials]`: as [`sum_of_squares`] writes them, for one tensor or several.
     pub partials: Option<Slice>,
 }
@@ -102,36 +125,46 @@ pub struct Measured {
 impl Metrics {
     /// Adds `measured` to `totals`. `step` is the buffer of [`super::StepParams`].
     pub fn dispatch(&self, measured: Measured, step: Slice, totals: Slice) -> Dispatch {
-        let Measured { pred_rows, sim_rows, partials } = measured;
-        let constants = metrics_constants([pred_rows.is_some(), sim_rows.is_some(), partials.is_some()]);
-        let params = Params { words: [self.samples, self.partials, 0, 0] };
+        let Measured { pred_rows, sim_rows, unsup_rows, partials } = measured;
+        let has = [pred_rows, sim_rows, unsup_rows, partials].map(|rows| rows.is_some());
+        let params = Params { words: [self.samples, self.partials, self.unsup_parts, 0] };
         // The step buffer, which is bound anyway, stands in for an input that is not there.
-        Dispatch::new("metrics", pipeline("metrics", constants), &params, [1, 1, 1])
+        Dispatch::new("metrics", pipeline("metrics", metrics_constants(has)), &params, [1, 1, 1])
             .writes(totals)
             .reads(step)
             .reads(pred_rows.unwrap_or(step))
             .reads(sim_rows.unwrap_or(step))
             .reads(partials.unwrap_or(step))
+            .reads(unsup_rows.unwrap_or(step))
     }
 }
 
-fn metrics_constants([pred, sim, norm]: [bool; 3]) -> Constants {
-    vec![("HAS_PRED", u32::from(pred)), ("HAS_SIM", u32::from(sim)), ("HAS_NORM", u32::from(norm))]
+/// Adds to `totals` the norms whose squares `update` and `weight` hold in `partials` parts each, as [`sum_of_squares`] and
+/// [`sum_of_squared_differences`] write them.
+pub fn norms(partials: u32, update: Slice, weight: Slice, totals: Slice) -> Dispatch {
+    let params = Params { words: [partials, 0, 0, 0] };
+    Dispatch::new("norms", pipeline("norms", Vec::new()), &params, [1, 1, 1]).writes(totals).reads(update).reads(weight)
+}
+
+fn metrics_constants([pred, sim, unsup, norm]: [bool; 4]) -> Constants {
+    let flag = |name, has: bool| (name, u32::from(has));
+    vec![flag("HAS_PRED", pred), flag("HAS_SIM", sim), flag("HAS_UNSUP", unsup), flag("HAS_NORM", norm)]
 }
 
 fn pipeline(entry: &'static str, mut constants: Constants) -> Pipeline {
     if constants.is_empty() {
         // The file names these constants, whichever entry point is compiled.
-        constants = metrics_constants([false; 3]);
+        constants = metrics_constants([false; 4]);
     }
-    Pipeline { shader: SHADER, entry, constants, guarded: true }
+    Pipeline::new(SHADER, entry, constants)
 }
 
 /// Every pipeline of this file.
 pub fn variants() -> Vec<Pipeline> {
-    let mut all = vec![pipeline("column_sum", Vec::new()), pipeline("sum_of_squares", Vec::new())];
-    for bits in 0..8u32 {
-        let has = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
+    let plain = ["column_sum", "sum_of_squares", "sum_of_squared_differences", "norms"];
+    let mut all: Vec<Pipeline> = plain.map(|entry| pipeline(entry, Vec::new())).into();
+    for bits in 0..16u32 {
+        let has = [1, 2, 4, 8].map(|bit| bits & bit != 0);
         all.push(pipeline("metrics", metrics_constants(has)));
     }
     all

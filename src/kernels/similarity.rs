@@ -1,14 +1,18 @@
-//! Similarity matching: features of each sample of a batch, the matrix of their cosines, its distance from the labels'
-//! matrix (paper, section 2.1: `sim`), and the gradient of that distance, without an N by N gradient ever stored.
+//! Similarity matching: features of each sample of a batch, the matrix of their cosines, its distance from a target
+//! matrix (paper, section 2.1: `sim`), and the gradient of that distance, whose matrix takes the cosines' place.
 //!
-//! Four dispatches: `features` (z → u), `loss` (u → S, row losses), `gradient` (u, S → dz, or the coefficients that make
-//! dz out of z), `apply` (z becomes dz in place). The formulas are those of the golden cases' description,
-//! "Similarity S(t)" and "Heads".
+//! The target is the similarity matrix of the labels, or any other: that of a block's input, or of projected labels,
+//! whose cosines the same kernels make.
+//!
+//! Forward: `features` (z → u), a product (u → S), `compare` (S → row losses). Backward: `weights` (S → A), a product
+//! (A, u → the gradient of the features) and, where these are deviations, `apply` (z becomes its own gradient). The formulas
+//! are those of the golden cases' description, "Similarity S(t)" and "Heads".
 
 use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
+use super::gemm::{Gemm, Op, Tuning};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
 /// What a sample's features are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +44,36 @@ pub struct Similarity {
     pub real_channels: u32,
     /// The features.
     pub mode: Mode,
+    /// How the products are computed.
+    pub tuning: Tuning,
+}
+
+/// What the cosines are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The cosines of the centred one-hot labels.
+    Labels {
+        /// K.
+        classes: u32,
+    },
+    /// A symmetric matrix, laid out as [`SimilarityBuffers::matrix`].
+    Matrix,
+}
+
+impl Target {
+    /// The cosine of two centred one-hot vectors: 1 in one class and `-1 / (K - 1)` in two. With one class the centred
+    /// vector is zero, and so is the cosine. Of no use with a matrix.
+    pub(super) fn cosines(self) -> [f32; 2] {
+        match self {
+            Self::Labels { classes } if classes > 1 => [1.0, -(f64::from(classes) - 1.0).recip() as f32],
+            Self::Labels { .. } | Self::Matrix => [0.0; 2],
+        }
+    }
+
+    /// The shaders' constant.
+    pub(super) fn constant(self) -> (&'static str, u32) {
+        ("TARGET", u32::from(self == Self::Matrix))
+    }
 }
 
 /// Where the tensors of one similarity loss lie; sizes are [`Similarity`]'s `*_bytes`.
@@ -47,18 +81,20 @@ pub struct Similarity {
 pub struct SimilarityBuffers {
     /// `[N, spatial, c]`, read; after the backward pass its own gradient.
     pub z: Slice,
-    /// `[N, F]`: centred features of norm 1.
+    /// `[stride, F]`, with N up to a multiple of 4 as `stride`: centred features of norm 1, and zeros.
     pub u: Slice,
     /// What the backward pass needs: see [`Similarity::stats_bytes`].
     pub stats: Slice,
-    /// S, `[N, N]`.
+    /// S, `[N, stride]`; after the backward pass the weights of its gradient.
     pub matrix: Slice,
     /// `[N]`: row sums of `(S - T)^2 / N^2`; their sum is the loss.
     pub rows: Slice,
-    /// `[N, c]`: dz = coefficient * (z - spatial mean). Not used in [`Mode::Flat`], where any slice will do.
-    pub coefficients: Slice,
-    /// Class of each sample, `u32 [N]`.
-    pub labels: Slice,
+    /// `[N, c]`: the gradient of the features. Not used in [`Mode::Flat`], where any slice will do.
+    pub df: Slice,
+    /// Of [`Similarity::workspace_bytes`], if these are not 0.
+    pub workspace: Option<Slice>,
+    /// Class of each sample, `u32 [N]`, or the matrix to match: what [`Target`] says.
+    pub target: Slice,
 }
 
 #[repr(C)]
@@ -70,24 +106,27 @@ struct Params {
     real_channels: u32,
     features: u32,
     slab: u32,
+    stride: u32,
     same: f32,
     other: f32,
     loss_scale: f32,
     gradient_scale: f32,
-    spare: [u32; 2],
+    spare: u32,
 }
 
 const HEAD: &str = include_str!("../../shaders/similarity.wgsl");
-const FEATURES: Shader = Shader { name: "similarity", parts: &[COMMON, HEAD] };
-const MATRIX: Shader =
-    Shader { name: "similarity_matrix", parts: &[COMMON, HEAD, include_str!("../../shaders/similarity_matrix.wgsl")] };
-const GRADIENT: Shader = Shader {
-    name: "similarity_gradient",
-    parts: &[COMMON, HEAD, include_str!("../../shaders/similarity_gradient.wgsl")],
-};
+const FEATURES: Shader = Shader::with_inputs("similarity", &[Input::new(1, "features_z")], &[COMMON, HEAD]);
+const MATRIX: Shader = Shader::with_inputs(
+    "similarity_matrix",
+    &[Input::new(1, "features_z")],
+    &[COMMON, HEAD, include_str!("../../shaders/similarity_matrix.wgsl")],
+);
+const GRADIENT: Shader = Shader::with_inputs(
+    "similarity_gradient",
+    &[Input::new(1, "features_z"), Input::updated(3, "apply_z")],
+    &[COMMON, HEAD, include_str!("../../shaders/similarity_gradient.wgsl")],
+);
 
-/// Rows of the matrix that a workgroup owns, `ROWS` in the shader.
-const ROWS: u32 = 8;
 /// Workgroup sizes of small and large shapes.
 const SIZES: [u32; 2] = [16, 64];
 /// A sample of at least this many vec4s gets a workgroup of `WIDE` invocations for its features.
@@ -96,25 +135,25 @@ const WIDE: u32 = 256;
 /// Positions of one workgroup of `apply`.
 const SLAB: u32 = 64;
 
-fn pipeline(shader: Shader, entry: &'static str, threads: u32, mode: Mode) -> Pipeline {
-    let constants = vec![("THREADS", threads), ("SPATIAL_STD", u32::from(mode == Mode::SpatialStd))];
-    Pipeline { shader, entry, constants, guarded: true }
+fn pipeline(shader: Shader, entry: &'static str, threads: u32, mode: Mode, target: Target) -> Pipeline {
+    let constants = vec![("THREADS", threads), ("SPATIAL_STD", u32::from(mode == Mode::SpatialStd)), target.constant()];
+    Pipeline::new(shader, entry, constants)
 }
+
+/// Stands for either where it makes no difference.
+const LABELS: Target = Target::Labels { classes: 2 };
 
 /// Every pipeline that the dispatches below can ask for.
 pub fn variants() -> Vec<Pipeline> {
     let mut all = Vec::new();
     for mode in [Mode::SpatialStd, Mode::Flat] {
-        for threads in SIZES {
-            all.push(pipeline(FEATURES, "features", threads, mode));
-            all.push(pipeline(GRADIENT, "gradient", threads, mode));
-        }
-        all.push(pipeline(FEATURES, "features", WIDE, mode));
+        all.extend([SIZES[0], SIZES[1], WIDE].map(|threads| pipeline(FEATURES, "features", threads, mode, LABELS)));
     }
     for threads in SIZES {
-        all.push(pipeline(MATRIX, "matrix", threads, Mode::Flat));
-        all.push(pipeline(GRADIENT, "apply", threads, Mode::SpatialStd));
+        all.extend([LABELS, Target::Matrix].map(|target| pipeline(MATRIX, "compare", threads, Mode::Flat, target)));
+        all.push(pipeline(GRADIENT, "apply", threads, Mode::SpatialStd, LABELS));
     }
+    all.extend([LABELS, Target::Matrix].map(|target| pipeline(GRADIENT, "weights", SIZES[1], Mode::Flat, target)));
     all
 }
 
@@ -136,9 +175,29 @@ impl Similarity {
         4 * u64::from(self.batch) * u64::from(self.spatial) * u64::from(self.channels)
     }
 
-    /// Bytes of `u`, `f32 [N, F]`.
+    /// Bytes of `u`, `f32 [stride, F]`.
     pub fn u_bytes(&self) -> u64 {
-        4 * u64::from(self.batch) * u64::from(self.features_len())
+        4 * u64::from(self.stride()) * u64::from(self.features_len())
+    }
+
+    /// N up to a multiple of 4.
+    fn stride(&self) -> u32 {
+        self.batch.next_multiple_of(4)
+    }
+
+    /// S = u u^T
+    fn cosines(&self) -> Gemm {
+        Gemm { m: self.batch, n: self.stride(), k: self.features_len(), op: Op::Nt, tuning: self.tuning }
+    }
+
+    /// df = A u
+    fn pulled(&self) -> Gemm {
+        Gemm { m: self.batch, n: self.features_len(), k: self.stride(), op: Op::Nn, tuning: self.tuning }
+    }
+
+    /// Bytes of the workspace; 0 where none is needed.
+    pub fn workspace_bytes(&self) -> u64 {
+        self.cosines().workspace_bytes().max(self.pulled().workspace_bytes())
     }
 
     /// Bytes of the statistics: `f32 [N, 4]` (norm of the centred features, `sum_j (S - T) S`, two spare); with
@@ -153,9 +212,9 @@ impl Similarity {
         4 * u64::from(self.batch) * (4 + u64::from(self.channels))
     }
 
-    /// Bytes of `S`, `f32 [N, N]`.
+    /// Bytes of `S`, `f32 [N, stride]`.
     pub fn matrix_bytes(&self) -> u64 {
-        4 * u64::from(self.batch) * u64::from(self.batch)
+        4 * u64::from(self.batch) * u64::from(self.stride())
     }
 
     /// Bytes of the row losses, `f32 [N]`.
@@ -168,8 +227,8 @@ impl Similarity {
         4 * u64::from(self.batch)
     }
 
-    /// Bytes of the coefficients, `f32 [N, c]`; 0 in [`Mode::Flat`].
-    pub fn coefficients_bytes(&self) -> u64 {
+    /// Bytes of the features' gradient, `f32 [N, c]`; 0 in [`Mode::Flat`].
+    pub fn df_bytes(&self) -> u64 {
         if self.mode == Mode::SpatialStd { 4 * u64::from(self.batch) * u64::from(self.channels) } else { 0 }
     }
 
@@ -181,17 +240,15 @@ impl Similarity {
             real_channels: self.real_channels,
             features: self.features_len() / 4,
             slab: SLAB,
+            stride: self.stride(),
             ..Params::default()
         }
     }
 
-    /// The cosine of two centred one-hot vectors is 1 in one class and `-1 / (K - 1)` in two. With one class the
-    /// centred vector is zero, and so is the cosine.
-    fn with_labels(&self, num_classes: u32) -> Params {
+    fn with_target(&self, target: Target) -> Params {
         let square = (f64::from(self.batch) * f64::from(self.batch)).recip();
-        let other = if num_classes > 1 { -(f64::from(num_classes) - 1.0).recip() } else { 0.0 };
-        let same = if num_classes > 1 { 1.0 } else { 0.0 };
-        Params { same, other: other as f32, loss_scale: square as f32, ..self.params() }
+        let [same, other] = target.cosines();
+        Params { same, other, loss_scale: square as f32, ..self.params() }
     }
 
     /// z → u and the statistics. A workgroup a sample.
@@ -199,62 +256,54 @@ impl Similarity {
         let work = self.spatial * self.channels / 4;
         let threads = if work < WIDE_FROM { small_or_large(work) } else { WIDE };
         let values = u64::from(self.batch) * u64::from(self.spatial) * u64::from(self.channels);
-        Dispatch::new(
-            "similarity features",
-            pipeline(FEATURES, "features", threads, self.mode),
-            &self.params(),
-            grid(self.batch),
-        )
-        .reads(z)
-        .writes(u)
-        .writes(stats)
-        .flops(8 * values)
+        let pipeline = pipeline(FEATURES, "features", threads, self.mode, LABELS);
+        Dispatch::new("similarity features", pipeline, &self.params(), grid(self.stride()))
+            .loads(z)
+            .writes(u)
+            .writes(stats)
+            .flops(8 * values)
     }
 
     /// u → S clamped to [-1, 1], and the row losses. Adds to the statistics what the gradient needs.
-    pub fn loss(&self, buffers: &SimilarityBuffers, num_classes: u32) -> Dispatch {
-        let batch = u64::from(self.batch);
-        Dispatch::new(
-            "similarity loss",
-            pipeline(MATRIX, "matrix", small_or_large(self.batch / 2), Mode::Flat),
-            &self.with_labels(num_classes),
-            grid(self.batch.div_ceil(ROWS)),
-        )
-        .reads(buffers.u)
-        .reads(buffers.labels)
-        .writes(buffers.stats)
-        .writes(buffers.matrix)
-        .writes(buffers.rows)
-        .flops(2 * batch * batch * u64::from(self.features_len()))
+    pub fn loss(&self, buffers: &SimilarityBuffers, target: Target) -> Vec<Dispatch> {
+        let SimilarityBuffers { u, matrix, workspace, .. } = *buffers;
+        let mut all = self.cosines().dispatches("cosines", [u, u], None, matrix, workspace);
+        let pipeline = pipeline(MATRIX, "compare", small_or_large(self.batch), Mode::Flat, target);
+        let compare = Dispatch::new("similarity loss", pipeline, &self.with_target(target), grid(self.batch))
+            .reads(buffers.target)
+            .writes(buffers.stats)
+            .writes(matrix)
+            .writes(buffers.rows)
+            .flops(5 * u64::from(self.batch) * u64::from(self.batch));
+        all.push(compare);
+        all
     }
 
-    /// u, S → gradient of `scale` times the loss: in [`Mode::Flat`] written over z, in [`Mode::SpatialStd`] as the
-    /// coefficients that [`Self::apply`] (or a kernel that loads z) multiplies with `z - mean`.
-    pub fn gradient(&self, buffers: &SimilarityBuffers, num_classes: u32, scale: f32) -> Dispatch {
+    /// u, S → the gradient of `scale` times the loss: in [`Mode::Flat`] that of z, written over it, in
+    /// [`Mode::SpatialStd`] that of the deviations, which [`Self::apply`] takes to z. S is lost.
+    pub fn gradient(&self, buffers: &SimilarityBuffers, target: Target, scale: f32) -> Vec<Dispatch> {
+        let SimilarityBuffers { u, matrix, workspace, .. } = *buffers;
         let batch = u64::from(self.batch);
-        let mut params = self.with_labels(num_classes);
+        let mut params = self.with_target(target);
         params.gradient_scale = (4.0 * f64::from(scale) / (batch * batch) as f64) as f32;
-        let threads = small_or_large(params.features);
         let out = match self.mode {
-            Mode::SpatialStd => buffers.coefficients,
+            Mode::SpatialStd => buffers.df,
             Mode::Flat => buffers.z,
         };
-        Dispatch::new(
-            "similarity gradient",
-            pipeline(GRADIENT, "gradient", threads, self.mode),
-            &params,
-            grid(self.batch.div_ceil(ROWS) * params.features.div_ceil(threads)),
-        )
-        .reads(buffers.u)
-        .reads(buffers.labels)
-        .reads(buffers.stats)
-        .reads(buffers.matrix)
-        .writes(out)
-        .flops(2 * batch * batch * u64::from(self.features_len()))
+        let threads = SIZES[1];
+        let pipeline = pipeline(GRADIENT, "weights", threads, Mode::Flat, target);
+        let groups = grid((self.batch * self.stride()).div_ceil(threads));
+        let weights = Dispatch::new("similarity weights", pipeline, &params, groups)
+            .reads(buffers.target)
+            .reads(buffers.stats)
+            .writes(matrix)
+            .flops(4 * batch * batch);
+        let product = self.pulled().dispatches("similarity gradient", [matrix, u], None, out, workspace);
+        [weights].into_iter().chain(product).collect()
     }
 
-    /// z becomes its own gradient, from the coefficients. Nothing to do in [`Mode::Flat`].
-    pub fn apply(&self, z: Slice, stats: Slice, coefficients: Slice) -> Option<Dispatch> {
+    /// z becomes its own gradient, from that of the deviations. Nothing to do in [`Mode::Flat`].
+    pub fn apply(&self, z: Slice, stats: Slice, df: Slice) -> Option<Dispatch> {
         if self.mode == Mode::Flat {
             return None;
         }
@@ -263,22 +312,23 @@ impl Similarity {
         let blocks = params.groups.div_ceil(threads.min(params.groups));
         let dispatch = Dispatch::new(
             "similarity apply",
-            pipeline(GRADIENT, "apply", threads, Mode::SpatialStd),
+            pipeline(GRADIENT, "apply", threads, Mode::SpatialStd, LABELS),
             &params,
             grid(self.batch * blocks * self.spatial.div_ceil(SLAB)),
         );
         let values = u64::from(self.batch) * u64::from(self.spatial) * u64::from(self.channels);
-        Some(dispatch.reads(coefficients).reads(stats).writes(z).flops(2 * values))
+        Some(dispatch.reads(df).reads(stats).updates(z).flops(2 * values))
     }
 
     /// The loss: [`Self::features`], [`Self::loss`].
-    pub fn forward(&self, buffers: &SimilarityBuffers, num_classes: u32) -> Vec<Dispatch> {
-        vec![self.features(buffers.z, buffers.u, buffers.stats), self.loss(buffers, num_classes)]
+    pub fn forward(&self, buffers: &SimilarityBuffers, target: Target) -> Vec<Dispatch> {
+        let features = self.features(buffers.z, buffers.u, buffers.stats);
+        [features].into_iter().chain(self.loss(buffers, target)).collect()
     }
 
     /// The gradient of `scale` times the loss, over z: [`Self::gradient`], [`Self::apply`]. After [`Self::forward`].
-    pub fn backward(&self, buffers: &SimilarityBuffers, num_classes: u32, scale: f32) -> Vec<Dispatch> {
-        let apply = self.apply(buffers.z, buffers.stats, buffers.coefficients);
-        [self.gradient(buffers, num_classes, scale)].into_iter().chain(apply).collect()
+    pub fn backward(&self, buffers: &SimilarityBuffers, target: Target, scale: f32) -> Vec<Dispatch> {
+        let apply = self.apply(buffers.z, buffers.stats, buffers.df);
+        self.gradient(buffers, target, scale).into_iter().chain(apply).collect()
     }
 }

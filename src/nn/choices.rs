@@ -1,5 +1,5 @@
-//! Settings that are one of a few names: the supervised loss and the nonlinearity. Flags, files and messages
-//! use the published program's names.
+//! Settings that are one of a few names: the losses and the nonlinearity. Flags, files and messages use the published
+//! program's names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +21,22 @@ pub enum LossSup {
 }
 
 const LOSSES: [(&str, LossSup); 3] = [("pred", LossSup::Pred), ("sim", LossSup::Sim), ("predsim", LossSup::PredSim)];
+
+/// The unsupervised local losses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossUnsup {
+    /// None.
+    #[default]
+    None,
+    /// The similarities of a block's features are matched to those of its input.
+    Sim,
+    /// The block's input is reconstructed from its activation.
+    Recon,
+}
+
+const UNSUPERVISED: [(&str, LossUnsup); 3] =
+    [("none", LossUnsup::None), ("sim", LossUnsup::Sim), ("recon", LossUnsup::Recon)];
 
 /// The activation functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,6 +74,20 @@ impl FromStr for LossSup {
     }
 }
 
+impl fmt::Display for LossUnsup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(UNSUPERVISED.iter().find(|(_, v)| v == self).map_or("", |(n, _)| n))
+    }
+}
+
+impl FromStr for LossUnsup {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        lookup("unsupervised loss", text, &UNSUPERVISED)
+    }
+}
+
 impl fmt::Display for Nonlin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(NONLINS.iter().find(|(_, v)| v == self).map_or("", |(n, _)| n))
@@ -89,6 +119,11 @@ mod tests {
     #[test]
     fn names_agree_between_flags_and_files() {
         for (name, loss) in LOSSES {
+            assert_eq!(name.parse(), Ok(loss));
+            assert_eq!(loss.to_string(), name);
+            assert_eq!(serde_json::to_string(&loss).unwrap(), format!("\"{name}\""));
+        }
+        for (name, loss) in UNSUPERVISED {
             assert_eq!(name.parse(), Ok(loss));
             assert_eq!(loss.to_string(), name);
             assert_eq!(serde_json::to_string(&loss).unwrap(), format!("\"{name}\""));

@@ -47,6 +47,27 @@ pub enum ModelError {
         /// The smallest side of a picture that the network takes.
         need: usize,
     },
+    /// Pictures too small for the pooling at a network's end.
+    #[error(
+        "{model} cannot take {height}x{width} pictures: its last map is {left_h}x{left_w}, smaller than the {window}x{window} \
+         pooling in front of the output layer; both sides must be at least {need}"
+    )]
+    MapTooSmall {
+        /// The architecture's name.
+        model: String,
+        /// Rows of the picture.
+        height: usize,
+        /// Columns of the picture.
+        width: usize,
+        /// Rows of the last map.
+        left_h: usize,
+        /// Columns of the last map.
+        left_w: usize,
+        /// Rows and columns of the pooling's window.
+        window: usize,
+        /// The smallest side of a picture that the network takes.
+        need: usize,
+    },
     /// A tensor too large for a device to address.
     #[error(
         "{tensor} would hold {elements} numbers, more than the {limit} that a tensor can have; \

@@ -4,8 +4,9 @@
 //!
 //! - [`choices`]: settings that are one of a few names
 //! - [`config`]: the settings that decide a network's structure
-//! - [`zoo`]: the published architectures as tables
-//! - [`block`]: one locally trained block, its map, its heads and the pooling in front of them
+//! - [`zoo`]: the architectures by name, [`families`]: what they are built from
+//! - [`shape`]: shapes and the maps between them, [`pooling`]: what comes before a local classifier
+//! - [`block`]: one locally trained block, [`ops`]: what stands between blocks
 //! - [`model`]: from a [`ModelConfig`] to the list of blocks and what strings them together
 //! - [`params`]: every tensor that a network owns
 //! - [`layout`]: PyTorch's order of a tensor's elements and the device's
@@ -15,10 +16,15 @@ pub mod block;
 pub mod choices;
 pub mod config;
 mod error;
+pub mod families;
+mod grow;
 pub mod init;
 pub mod layout;
 pub mod model;
+pub mod ops;
 pub mod params;
+pub mod pooling;
+pub mod shape;
 pub mod zoo;
 
 #[cfg(test)]
@@ -26,11 +32,15 @@ mod golden_tests;
 #[cfg(test)]
 mod model_tests;
 
-pub use block::{Block, Heads, MapKind, Pool, Shape};
-pub use choices::{LossSup, Nonlin};
+pub use block::{Block, Heads, Order, Shortcut, ShortcutKind};
+pub use choices::{LossSup, LossUnsup, Nonlin};
 pub use config::{InputShape, ModelConfig};
 pub use error::ModelError;
+pub use families::Family;
 pub use layout::{Layout, pad4};
-pub use model::{Model, Op, OutputLayer};
+pub use model::{Model, OutputLayer};
+pub use ops::{End, EndPool, Op};
 pub use params::{Init, Owner, ParamDecl, Part, Role};
+pub use pooling::Pool;
+pub use shape::{MapKind, Shape};
 pub use zoo::Architecture;

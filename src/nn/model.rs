@@ -1,25 +1,17 @@
-//! From settings to a network: the list of blocks, what strings them together, and the tensors they own.
+//! From settings to a network: its blocks with their heads, what strings them together, and the tensors they own.
 
-use super::block::{Block, Heads, MapKind, Pool, Shape};
-use super::config::{ModelConfig, scaled};
+use std::ops::Range;
+
+use super::block::{Block, Heads};
+use super::choices::LossUnsup;
+use super::config::ModelConfig;
 use super::error::ModelError;
-use super::layout::pad4;
-use super::params::{Declarations, Owner, ParamDecl, Part, Role, check_size};
-use super::zoo::{Architecture, M};
-
-/// Pictures with both sides above this get a strided 7x7 convolution as their first.
-const STEM_ABOVE: usize = 64;
-
-/// One thing that happens on the way through the network; the output layer comes behind the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Op {
-    /// Runs the block of this index.
-    Block(usize),
-    /// 2x2 max pooling with stride 2.
-    MaxPool,
-    /// Takes a map as a dense tensor. Nothing moves on the device; weights are stored to fit.
-    Flatten,
-}
+use super::grow::{check_map, grow};
+use super::ops::{End, Op};
+use super::params::{Declarations, Owner, ParamDecl, Part, Role};
+use super::pooling::Pool;
+use super::shape::Shape;
+use super::zoo::Architecture;
 
 /// The layer behind the last block, a linear map to the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,9 +38,12 @@ pub struct Model {
     pub blocks: Vec<Block>,
     /// What happens, in order.
     pub ops: Vec<Op>,
+    /// The groups of blocks between which no gradient flows, in forward order; each block by itself unless
+    /// `local_modules` says otherwise, and all of them in one when training by backpropagation.
+    pub modules: Vec<Range<usize>>,
     /// The output layer.
     pub output: OutputLayer,
-    /// Every tensor: each block's in forward order, the output's last; an owner's trunk before its heads.
+    /// Every tensor: each block's in forward order, the output's last.
     pub params: Vec<ParamDecl>,
 }
 
@@ -56,23 +51,29 @@ impl Model {
     /// Lays out the network that `config` describes.
     ///
     /// # Errors
-    /// [`ModelError`] for a setting outside its range, pictures too small for the network's max poolings,
-    /// or a tensor too large to address.
+    /// [`ModelError`] for a setting outside its range, pictures too small for the network's poolings, or a tensor too
+    /// large to address.
     pub fn build(config: ModelConfig) -> Result<Self, ModelError> {
         config.validate()?;
         let input = Shape { h: config.input.height, w: config.input.width, c: config.input.channels };
         check_map("the input", input)?;
         let flat = config.model == Architecture::Mlp && input.c == 1;
         let input = if flat { Shape::dense(input.elements()) } else { input };
-        let mut net = Builder { config: &config, at: input, blocks: Vec::new(), ops: Vec::new(), convs: 0, linears: 0 };
-        net.convolutions()?;
-        net.dense()?;
-        let (blocks, ops, at) = (net.blocks, net.ops, net.at);
+        let grown = grow(&config, input)?;
+        let (mut blocks, ops, at) = (grown.blocks, grown.ops, grown.out_shape);
+        let modules = modules(&config, blocks.len())?;
+        for last in modules.iter().map(|module| module.end - 1) {
+            add_heads(&config, &mut blocks[last], grown.counted[last]);
+        }
+        for block in blocks.iter_mut().filter(|block| !block.map.is_conv()) {
+            block.head_in = block.out_shape.c;
+        }
+        let final_norm = ops.iter().any(|op| matches!(op, Op::End(End { norm: true, .. })));
+        let params = Declarations::of(&config, &blocks, final_norm, at)?;
         let classes = config.num_classes;
-        let params = Declarations::of(&blocks, at, classes, config.backprop)?;
         let output =
             OutputLayer { in_shape: at, features: at.elements(), device_features: at.device_elements(), classes };
-        Ok(Self { config, input, blocks, ops, output, params })
+        Ok(Self { config, input, blocks, ops, modules, output, params })
     }
 
     /// The tensors of one owner in their fixed order, each with its index in [`params`](Self::params).
@@ -85,6 +86,19 @@ impl Model {
     pub fn owners(&self) -> impl Iterator<Item = Owner> {
         let blocks = (0..self.blocks.len()).map(Owner::Block);
         blocks.chain([Owner::Output])
+    }
+
+    /// The tensor that enters `ops[index]`, of one sample.
+    pub fn shape_before(&self, index: usize) -> Shape {
+        self.ops[..index].iter().fold(self.input, |shape, op| match *op {
+            Op::Block(block) => self.blocks[block].out_shape,
+            Op::MaxPool => shape.max_pooled(),
+            Op::End(end) => {
+                let (kh, kw) = end.pool.window();
+                Shape { h: shape.h / kh, w: shape.w / kw, c: shape.c }
+            }
+            Op::Tap(_) | Op::Flatten | Op::Drop => shape,
+        })
     }
 
     /// Trained parameters without the heads, padding not counted: the size that the paper's tables give.
@@ -103,116 +117,38 @@ impl Model {
     }
 }
 
-/// Grows a network from its input on.
-struct Builder<'a> {
-    config: &'a ModelConfig,
-    /// What the next operation sees.
-    at: Shape,
-    blocks: Vec<Block>,
-    ops: Vec<Op>,
-    convs: usize,
-    linears: usize,
+/// Cuts `blocks` into runs whose lengths differ by at most one.
+fn modules(config: &ModelConfig, blocks: usize) -> Result<Vec<Range<usize>>, ModelError> {
+    if config.backprop {
+        return Ok(std::iter::once(0..blocks).collect());
+    }
+    let count = config.local_modules.unwrap_or(blocks);
+    if config.local_modules.is_some() && !(1..=blocks).contains(&count) {
+        let need = format!("from 1 to {blocks}, the blocks of {}", config.model);
+        return Err(ModelError::Setting { setting: "--local-modules", got: count.to_string(), need });
+    }
+    Ok((0..count).map(|module| module * blocks / count..(module + 1) * blocks / count).collect())
 }
 
-impl Builder<'_> {
-    /// The convolutions and max poolings of a vgg; none for an mlp.
-    fn convolutions(&mut self) -> Result<(), ModelError> {
-        // For pictures that are not square the published program says nothing; here both sides decide.
-        let large = self.at.h.min(self.at.w) > STEM_ABOVE;
-        for &width in self.config.model.conv_plan() {
-            if width == M {
-                self.max_pool()?;
-                continue;
-            }
-            let (cin, cout) = (self.at.c, scaled(width, self.config.feat_mult));
-            // On an odd side the stem's output is one larger than the published script takes it for.
-            let (kernel, stride, pad) = if self.blocks.is_empty() && large { (7, 2, 3) } else { (3, 1, 1) };
-            let map = MapKind::Conv { cin, cout, kernel, stride, pad };
-            self.block(map, self.blocks.is_empty())?;
-        }
-        Ok(())
+/// Gives `block`, the last of its module, the heads that `config` asks for; `counted` is its map as the published script
+/// counts it.
+fn add_heads(config: &ModelConfig, block: &mut Block, counted: Shape) {
+    if config.backprop {
+        return;
     }
-
-    /// Flattens, then the hidden fully connected blocks. The first counts as first even behind convolutions.
-    fn dense(&mut self) -> Result<(), ModelError> {
-        self.ops.push(Op::Flatten);
-        for layer in 0..self.config.num_layers {
-            let (fan_in, fan_out) = (self.at.elements(), self.config.num_hidden);
-            self.block(MapKind::Linear { fan_in, fan_out }, layer == 0)?;
-        }
-        Ok(())
+    let unsup = match config.loss_unsup {
+        LossUnsup::Recon if block.first => LossUnsup::None,
+        other => other,
+    };
+    block.heads = Heads {
+        pred: config.has_pred(),
+        sim: config.has_sim(),
+        unsup,
+        bio: config.bio,
+        aux: if block.map.is_conv() { config.aux_depth - 1 } else { 0 },
+    };
+    if block.map.is_conv() && (config.bio || config.has_pred()) {
+        block.pred_pool = Pool::published(block.out_shape, counted, config.dim_in_decoder);
+        block.head_in = block.pred_in_shape().elements();
     }
-
-    fn block(&mut self, map: MapKind, first: bool) -> Result<(), ModelError> {
-        let config = self.config;
-        let (in_shape, out_shape) = (self.at, map.out_shape(self.at));
-        let name = if map.is_conv() {
-            self.convs += 1;
-            format!("conv{}", self.convs)
-        } else {
-            self.linears += 1;
-            format!("fc{}", self.linears)
-        };
-        check_map(&format!("the output of {name}"), out_shape)?;
-        let heads = Heads { pred: config.has_pred(), sim: config.has_sim() };
-        let (pred_pool, head_in) = if !map.is_conv() {
-            (None, out_shape.c)
-        } else if heads.pred {
-            let pool = Pool::plan(out_shape, config.dim_in_decoder);
-            let pooled = pool.map_or(out_shape, |p| p.out_shape(out_shape));
-            (pool, pooled.elements())
-        } else {
-            (None, 0)
-        };
-        let index = self.blocks.len();
-        self.blocks.push(Block {
-            index,
-            name,
-            map,
-            in_shape,
-            out_shape,
-            bias: true,
-            first,
-            dropout: config.dropout,
-            batch_norm: !config.no_batch_norm,
-            heads,
-            pred_pool,
-            head_in,
-            max_pool_after: false,
-        });
-        self.ops.push(Op::Block(index));
-        self.at = out_shape;
-        Ok(())
-    }
-
-    /// A max pooling behind the last block.
-    fn max_pool(&mut self) -> Result<(), ModelError> {
-        let Shape { h, w, .. } = self.at;
-        if let Some(block) = self.blocks.last_mut() {
-            if h.min(w) < 2 {
-                let plan = self.config.model.conv_plan();
-                let poolings = plan.iter().filter(|&&width| width == M).count();
-                return Err(ModelError::InputTooSmall {
-                    model: self.config.model.to_string(),
-                    height: self.config.input.height,
-                    width: self.config.input.width,
-                    block: block.name.clone(),
-                    left_h: h,
-                    left_w: w,
-                    // Each pooling halves, rounding down; the stem comes with pictures that are large enough.
-                    need: 1 << poolings,
-                });
-            }
-            block.max_pool_after = true;
-        }
-        self.ops.push(Op::MaxPool);
-        self.at = self.at.max_pooled();
-        Ok(())
-    }
-}
-
-/// Refuses a map that holds more than a tensor can, for one picture.
-fn check_map(name: &str, shape: Shape) -> Result<(), ModelError> {
-    let Shape { h, w, c } = shape;
-    check_size(name, h as u64 * w as u64 * pad4(c) as u64)
 }

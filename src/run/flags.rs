@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use clap::{Args, Command};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{Architecture, LossSup, Nonlin};
-use crate::train::Optim;
+use crate::nn::{Architecture, LossSup, LossUnsup, Nonlin};
+use crate::train::{Optim, Order};
 
 /// Settings of `predsim train`; names, defaults and meaning of the published program's flags are kept.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TrainFlags {
-    /// Data set: mnist-mini is embedded, mnist is read from --data [default: mnist-mini]
+    /// Data set: mnist-mini is embedded, the others are read from --data [default: cifar10]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub dataset: Option<String>,
     /// Folder of the data set's official files, gzipped or not; also looked for in DIR/<name>
@@ -27,8 +27,25 @@ pub struct TrainFlags {
     /// Use only the first N test samples
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub limit_test: Option<u32>,
+    /// Different classes that a training batch is to hold; 0 for batches at random [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub classes_per_batch: Option<usize>,
+    /// Last epoch in which --classes-per-batch holds; 0 for all of them [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub classes_per_batch_until_epoch: Option<usize>,
+    /// Cut square holes out of training pictures
+    #[arg(long, value_name = "BOOL", help_heading = "Data")]
+    pub cutout: Option<bool>,
+    /// Holes that --cutout cuts out of a picture [default: 1]
+    #[arg(long = "n_holes", value_name = "N", help_heading = "Data")]
+    #[serde(rename = "n_holes")]
+    pub n_holes: Option<u32>,
+    /// Side of such a hole in pixels [default: 16]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub length: Option<u32>,
 
-    /// Network: mlp, vgg6a, vgg6b, vgg8, vgg8a, vgg8b, vgg11, vgg11b, vgg13, vgg16, vgg19, or our small vgg4 [default: vgg8b]
+    /// Network: mlp, a vgg (6a, 6b, 8, 8a, 8b, 11, 11b, 13, 16, 19; vgg4 is ours), a resnet (18, 34, 50, 101, 152), a wresnet
+    /// (10-8, 16-4, 16-8, 28-10, 40-10, or any DEPTH-WIDTH), or plain:N, N equal convolutions [default: vgg8b]
     #[arg(long, value_name = "NAME", help_heading = "Network")]
     pub model: Option<Architecture>,
     /// Hidden fully connected layers: of an mlp all, of a vgg those behind the convolutions [default: 1]
@@ -49,6 +66,9 @@ pub struct TrainFlags {
     /// Leave batch normalisation out
     #[arg(long, value_name = "BOOL", help_heading = "Network")]
     pub no_batch_norm: Option<bool>,
+    /// Normalise and activate before the convolutions of a residual network
+    #[arg(long, value_name = "BOOL", help_heading = "Network")]
+    pub pre_act: Option<bool>,
     /// Probability that dropout clears a feature, or a whole map of a convolution [default: 0]
     #[arg(long, value_name = "P", help_heading = "Network", value_parser = finite)]
     pub dropout: Option<f64>,
@@ -56,6 +76,9 @@ pub struct TrainFlags {
     /// Local loss of the blocks: pred, sim or predsim [default: predsim]
     #[arg(long, value_name = "NAME", help_heading = "Losses")]
     pub loss_sup: Option<LossSup>,
+    /// Unsupervised local loss besides, weighted by --alpha: none, sim or recon [default: none]
+    #[arg(long, value_name = "NAME", help_heading = "Losses")]
+    pub loss_unsup: Option<LossUnsup>,
     /// Share of the similarity loss in predsim [default: 0.99]
     #[arg(long, value_name = "X", help_heading = "Losses", value_parser = finite)]
     pub beta: Option<f64>,
@@ -68,8 +91,27 @@ pub struct TrainFlags {
     /// Train by backpropagation of one global loss: the baseline
     #[arg(long, value_name = "BOOL", help_heading = "Losses")]
     pub backprop: Option<bool>,
+    /// Biologically plausible variant: fixed random feedback, targets projected at random, no trained sim head
+    #[arg(long, value_name = "BOOL", help_heading = "Losses")]
+    pub bio: Option<bool>,
+    /// Length of the projected targets of --bio [default: 128]
+    #[arg(long, value_name = "N", help_heading = "Losses")]
+    pub target_proj_size: Option<usize>,
+    /// Let gradients flow from block to block: one backward pass over the sum of all losses
+    #[arg(long, value_name = "BOOL", help_heading = "Losses")]
+    pub no_detach: Option<bool>,
+    /// Depth of a convolution's local classifier: N - 1 hidden 3x3 convolutions before its pooling [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Losses")]
+    pub aux_depth: Option<usize>,
+    /// Group the blocks into K modules, between which gradients stop; 1 is one loss for all [default: one a block]
+    #[arg(long, value_name = "K", help_heading = "Losses")]
+    pub local_modules: Option<usize>,
 
-    /// Epochs to train for, counted from the start of the run [default: 400]
+    /// Order of training: simultaneous (every block in every step) or greedy (one module after the other to the end, those
+    /// before it frozen) [default: simultaneous]
+    #[arg(long, value_name = "NAME", help_heading = "Training")]
+    pub schedule: Option<Order>,
+    /// Epochs to train for, counted from the start of the run; of each module if --schedule is greedy [default: 400]
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub epochs: Option<usize>,
     /// Samples in a step [default: 128]
@@ -93,6 +135,9 @@ pub struct TrainFlags {
     /// L2 decay of every trained tensor [default: 0]
     #[arg(long, value_name = "X", help_heading = "Training", value_parser = finite)]
     pub weight_decay: Option<f64>,
+    /// Also record the norms of every block's update and weights
+    #[arg(long, value_name = "BOOL", help_heading = "Training")]
+    pub grad_stats: Option<bool>,
     /// Seed of all randomness [default: 1]
     #[arg(long, value_name = "N", help_heading = "Training", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,

@@ -5,18 +5,20 @@ use std::path::PathBuf;
 use crate::checkpoint::State;
 use crate::data::DatasetSpec;
 use crate::gpu::Wanted;
-use crate::nn::{Architecture, InputShape, ModelConfig};
-use crate::train::TrainConfig;
+use crate::nn::{Architecture, InputShape, Model, ModelConfig};
+use crate::train::{Order, Schedule, TrainConfig};
 
 use super::error::RunError;
 use super::flags::TrainFlags;
 
 /// Epochs of the published program.
 const DEFAULT_EPOCHS: usize = 400;
-/// Needs no files, so that `predsim train` runs anywhere.
-const DEFAULT_DATASET: &str = "mnist-mini";
+/// Data set of the published program.
+const DEFAULT_DATASET: &str = "cifar10";
 /// Most samples of a batch: far beyond what any memory holds, and small enough for every index to fit in 32 bits.
 const MAX_BATCH: usize = 1 << 16;
+/// Most holes of a picture: enough to leave nothing of it.
+const MAX_HOLES: u32 = 1 << 10;
 
 /// What `predsim train` works with.
 #[derive(Debug, Clone)]
@@ -29,7 +31,7 @@ pub struct Settings {
     pub spec: DatasetSpec,
     /// Folder of its files.
     pub data: Option<PathBuf>,
-    /// Epochs in all.
+    /// Epochs: in all, or of each module if training is greedy ([`Settings::total_epochs`]).
     pub epochs: usize,
     /// Only the first so many training samples.
     pub limit_train: Option<u32>,
@@ -56,14 +58,21 @@ impl Settings {
             dim_in_decoder: flags.dim_in_decoder.unwrap_or(base.dim_in_decoder),
             feat_mult: flags.feat_mult.unwrap_or(base.feat_mult),
             loss_sup: flags.loss_sup.unwrap_or(base.loss_sup),
+            loss_unsup: flags.loss_unsup.unwrap_or(base.loss_unsup),
             nonlin: flags.nonlin.unwrap_or(base.nonlin),
             no_similarity_std: flags.no_similarity_std.unwrap_or(base.no_similarity_std),
             backprop: flags.backprop.unwrap_or(base.backprop),
             no_batch_norm: flags.no_batch_norm.unwrap_or(base.no_batch_norm),
             dropout: flags.dropout.unwrap_or(base.dropout),
             beta: flags.beta.unwrap_or(base.beta),
+            pre_act: flags.pre_act.unwrap_or(base.pre_act),
+            bio: flags.bio.unwrap_or(base.bio),
+            target_proj_size: flags.target_proj_size.unwrap_or(base.target_proj_size),
+            aux_depth: flags.aux_depth.unwrap_or(base.aux_depth),
+            local_modules: flags.local_modules.or(base.local_modules),
             ..base
         };
+        let epochs = flags.epochs.unwrap_or(DEFAULT_EPOCHS);
         let base = TrainConfig::default();
         let train = TrainConfig {
             batch_size: flags.batch_size.unwrap_or(base.batch_size),
@@ -74,21 +83,30 @@ impl Settings {
             momentum: flags.momentum.unwrap_or(base.momentum),
             weight_decay: flags.weight_decay.unwrap_or(base.weight_decay),
             alpha: flags.alpha.unwrap_or(base.alpha),
+            classes_per_batch: flags.classes_per_batch.unwrap_or(base.classes_per_batch),
+            classes_per_batch_until_epoch: flags
+                .classes_per_batch_until_epoch
+                .unwrap_or(base.classes_per_batch_until_epoch),
+            cutout: flags.cutout.unwrap_or(base.cutout),
+            n_holes: flags.n_holes.unwrap_or(base.n_holes),
+            length: flags.length.unwrap_or(base.length),
+            no_detach: flags.no_detach.unwrap_or(base.no_detach),
+            schedule: match flags.schedule {
+                Some(Order::Greedy) => Schedule::Greedy { phase_epochs: epochs },
+                Some(Order::Simultaneous) | None => Schedule::Simultaneous,
+            },
+            grad_stats: flags.grad_stats.unwrap_or(base.grad_stats),
             seed: flags.seed.unwrap_or(base.seed),
         };
-        let wanted = flags.adapter.as_deref().map_or(Wanted::Best, |text| match text.parse() {
-            Ok(wanted) => wanted,
-            Err(never) => match never {},
-        });
         let settings = Self {
             model,
             train,
             spec,
             data: flags.data.clone(),
-            epochs: flags.epochs.unwrap_or(DEFAULT_EPOCHS),
+            epochs,
             limit_train: flags.limit_train,
             limit_test: flags.limit_test,
-            adapter: wanted,
+            adapter: flags.adapter.as_deref().map_or(Wanted::Best, wanted),
         };
         settings.validate()?;
         Ok(settings)
@@ -96,6 +114,7 @@ impl Settings {
 
     fn validate(&self) -> Result<(), RunError> {
         let train = &self.train;
+        let most_classes = train.batch_size.min(self.spec.num_classes as usize);
         let checks = [
             ("--batch-size", (1..=MAX_BATCH).contains(&train.batch_size), format!("from 1 to {MAX_BATCH}")),
             ("--epochs", self.epochs >= 1, "at least 1".to_owned()),
@@ -105,12 +124,25 @@ impl Settings {
             ("--lr-decay-fact", train.lr_decay_fact > 0.0, "above 0".to_owned()),
             ("--momentum", (0.0..1.0).contains(&train.momentum), "at least 0 and below 1".to_owned()),
             ("--weight-decay", train.weight_decay >= 0.0, "at least 0".to_owned()),
+            ("--classes-per-batch", train.classes_per_batch <= most_classes, format!("from 0 to {most_classes}")),
+            ("--n_holes", (1..=MAX_HOLES).contains(&train.n_holes), format!("from 1 to {MAX_HOLES}")),
+            ("--length", train.length >= 1, "at least 1".to_owned()),
             ("--alpha", (0.0..=1.0).contains(&train.alpha), "from 0 to 1".to_owned()),
         ];
         match checks.into_iter().find(|(_, right, _)| !right) {
             Some((flag, _, need)) => Err(RunError::usage(format!("{flag} must be {need}"))),
-            None => Ok(()),
+            None => Ok(train.validate(&self.model)?),
         }
+    }
+
+    /// What the network learns from, in a word: its supervised local loss, or `backprop`.
+    pub fn loss(&self) -> String {
+        if self.model.backprop { "backprop".to_owned() } else { self.model.loss_sup.to_string() }
+    }
+
+    /// Epochs of the whole run of `model`.
+    pub fn total_epochs(&self, model: &Model) -> usize {
+        if self.train.is_greedy() { self.epochs * model.modules.len() } else { self.epochs }
     }
 
     /// Every setting as its flag: what `config.toml` holds, and what a checkpoint's run started from.
@@ -121,19 +153,33 @@ impl Settings {
             data: self.data.clone(),
             limit_train: self.limit_train,
             limit_test: self.limit_test,
+            classes_per_batch: Some(train.classes_per_batch),
+            classes_per_batch_until_epoch: Some(train.classes_per_batch_until_epoch),
+            cutout: Some(train.cutout),
+            n_holes: Some(train.n_holes),
+            length: Some(train.length),
             model: Some(model.model),
             num_layers: Some(model.num_layers),
             num_hidden: Some(model.num_hidden),
             dim_in_decoder: Some(model.dim_in_decoder),
             feat_mult: Some(model.feat_mult),
             nonlin: Some(model.nonlin),
+            pre_act: Some(model.pre_act),
             no_batch_norm: Some(model.no_batch_norm),
             dropout: Some(model.dropout),
             loss_sup: Some(model.loss_sup),
+            loss_unsup: Some(model.loss_unsup),
             beta: Some(model.beta),
             alpha: Some(train.alpha),
             no_similarity_std: Some(model.no_similarity_std),
             backprop: Some(model.backprop),
+            bio: Some(model.bio),
+            target_proj_size: Some(model.target_proj_size),
+            no_detach: Some(train.no_detach),
+            aux_depth: Some(model.aux_depth),
+            local_modules: model.local_modules,
+            schedule: Some(train.order()),
+            grad_stats: Some(train.grad_stats),
             epochs: Some(self.epochs),
             batch_size: Some(train.batch_size),
             lr: Some(train.lr),
@@ -164,8 +210,17 @@ impl Settings {
                 "--{flag} would make another network than the checkpoint's; leave it out, or start a new run"
             )));
         }
+        if settings.train.schedule != stored.train.schedule {
+            return Err(RunError::usage(
+                "--schedule and the --epochs of a greedy one cannot change in the middle of a run; leave them out"
+                    .to_owned(),
+            ));
+        }
         let in_an_epoch = state.position.step > 0;
-        let order = |s: &Self| (s.train.batch_size, s.train.seed, s.limit_train, s.spec.name);
+        let order = |s: &Self| {
+            let classes = s.train.classes_per_batch_at(state.position.epoch);
+            (s.train.batch_size, s.train.seed, classes, s.limit_train, s.spec.name)
+        };
         if in_an_epoch && order(&settings) != order(&stored) {
             let flag = first_difference(&settings.flags(), &stored.flags());
             return Err(RunError::usage(format!(
@@ -186,11 +241,22 @@ impl Settings {
             train: state.train.clone(),
             spec: crate::data::spec(&state.dataset)?,
             data: None,
-            epochs: DEFAULT_EPOCHS,
+            epochs: match state.train.schedule {
+                Schedule::Simultaneous => DEFAULT_EPOCHS,
+                Schedule::Greedy { phase_epochs } => phase_epochs,
+            },
             limit_train: state.limit_train,
             limit_test: state.limit_test,
             adapter: Wanted::Best,
         })
+    }
+}
+
+/// The adapter that `--adapter` names.
+pub fn wanted(text: &str) -> Wanted {
+    match text.parse() {
+        Ok(wanted) => wanted,
+        Err(never) => match never {},
     }
 }
 
@@ -199,7 +265,18 @@ fn first_difference(a: &TrainFlags, b: &TrainFlags) -> String {
     let (a, b) = (serde_json::to_value(a).unwrap_or_default(), serde_json::to_value(b).unwrap_or_default());
     let names = a.as_object().into_iter().flat_map(|object| object.keys());
     // What is no part of the network or of the order of the samples may always change.
-    let free = ["epochs", "data", "adapter", "lr", "lr-decay-milestones", "lr-decay-fact", "limit-test"];
+    let free = [
+        "epochs",
+        "data",
+        "adapter",
+        "lr",
+        "lr-decay-milestones",
+        "lr-decay-fact",
+        "limit-test",
+        "cutout",
+        "n_holes",
+        "length",
+    ];
     let differs = |name: &&String| a[name.as_str()] != b[name.as_str()] && !free.contains(&name.as_str());
     names.into_iter().find(differs).cloned().unwrap_or_else(|| "dataset".to_owned())
 }

@@ -5,7 +5,7 @@
 //! mean and variance, lie side by side because kernels read them as one.
 
 use crate::gpu::Slice;
-use crate::nn::{Owner, ParamDecl, Part, Role as ParamRole};
+use crate::nn::{Layout, Owner, ParamDecl, Part, Role as ParamRole};
 
 use super::tensors::{Role, TensorTable};
 
@@ -23,6 +23,8 @@ pub struct Arena {
     pub moments: Vec<Slice>,
     /// Running statistics, empty without batch norm.
     pub statistics: Slice,
+    /// Numbers that are never trained, where there are any.
+    pub constants: Option<Slice>,
     /// Bytes at the front of `weights` and `grads` that belong to the trunk.
     pub trunk_bytes: u64,
     places: Vec<Place>,
@@ -39,35 +41,50 @@ pub struct Place {
     pub offset: u64,
     /// Length in bytes, padded lanes included.
     pub bytes: u64,
-    /// Trained, or a running statistic.
+    /// Trained, constant, or a running statistic.
     pub role: ParamRole,
+}
+
+/// A normalisation: weight and bias, and running mean and variance, each pair side by side.
+#[derive(Debug, Clone, Copy)]
+pub struct NormPlace {
+    /// `[gamma | beta]`.
+    pub affine: Slice,
+    /// Their gradients; `None` where they are constant.
+    pub gradient: Option<Slice>,
+    /// `[running mean | running variance]`.
+    pub running: Slice,
 }
 
 impl Arena {
     /// Lays out the parameters of `owner`, with `moments` tensors of optimiser memory, in `table`.
     pub fn new(table: &mut TensorTable, params: &[ParamDecl], owner: Owner, title: &str, moments: &[&str]) -> Self {
-        let mut places = Vec::new();
-        let (mut trained, mut statistics, mut trunk_bytes) = (0, 0, 0);
+        let mut places: Vec<Place> = Vec::new();
+        // Bytes so far of what is trained, constant and a statistic.
+        let mut ends = [0u64; 3];
+        let mut trunk_bytes = 0;
         for part in [Part::Trunk, Part::Head] {
             for (index, param) in params.iter().enumerate().filter(|(_, p)| p.owner == owner && p.part == part) {
                 let suffix = suffix(&param.name);
-                let end = if param.role == ParamRole::Train { &mut trained } else { &mut statistics };
-                let follows = matches!(suffix.as_str(), "bn.bias" | "bn.running_var");
-                let offset: u64 = if follows { *end } else { u64::next_multiple_of(*end, BINDING_ALIGNMENT) };
+                let end = &mut ends[param.role as usize];
+                let pair = matches!(param.layout, Layout::Vector { .. }) && second_of_a_pair(&places, &suffix, params);
+                let offset = if pair { *end } else { end.next_multiple_of(BINDING_ALIGNMENT) };
                 let bytes = 4 * param.layout.device_len() as u64;
                 *end = offset + bytes;
                 places.push(Place { param: index, suffix, offset, bytes, role: param.role });
             }
             if part == Part::Trunk {
-                trunk_bytes = trained;
+                trunk_bytes = ends[ParamRole::Train as usize];
             }
         }
+        let [trained, fixed, statistics] = ends;
         let mut tensor = |what: &str, role, bytes: u64| table.add(format!("{title}.{what}"), role, bytes.max(16));
         Self {
             weights: tensor("weights", Role::Weights, trained),
             grads: tensor("grads", Role::Gradients, trained),
             moments: moments.iter().map(|moment| tensor(moment, Role::Optimizer, trained)).collect(),
             statistics: tensor("statistics", Role::Statistics, statistics),
+            constants: (fixed > 0).then(|| tensor("constants", Role::Weights, fixed)),
             trunk_bytes,
             places,
         }
@@ -78,34 +95,44 @@ impl Arena {
         &self.places
     }
 
-    /// The slices of `conv.weight` and the like in the weights, if the block has it.
+    /// Where `conv.weight` and the like lies in the weights, or in the constants, if the owner has it.
     pub fn weight(&self, suffix: &str) -> Option<Slice> {
-        self.find(suffix).map(|place| within(self.weights, place))
+        let place = self.find(suffix)?;
+        let whole = if place.role == ParamRole::Fixed { self.constants? } else { self.weights };
+        Some(within(whole, place))
     }
 
-    /// The same stretch of the gradients.
+    /// The same stretch of the gradients; `None` for a constant, too.
     pub fn grad(&self, suffix: &str) -> Option<Slice> {
-        self.find(suffix).map(|place| within(self.grads, place))
+        self.find(suffix).filter(|place| place.role == ParamRole::Train).map(|place| within(self.grads, place))
     }
 
-    /// Weight and bias of the norm, side by side, in the weights.
-    pub fn norm_affine(&self) -> Option<Slice> {
-        self.weight("bn.weight").map(double)
-    }
-
-    /// The same stretch of the gradients.
-    pub fn norm_affine_grad(&self) -> Option<Slice> {
-        self.grad("bn.weight").map(double)
-    }
-
-    /// Running mean and variance of the norm, side by side.
-    pub fn norm_running(&self) -> Option<Slice> {
-        self.find("bn.running_mean").map(|place| double(within(self.statistics, place)))
+    /// The normalisation of this name: `bn`, `shortcut.bn`.
+    pub fn norm(&self, path: &str) -> Option<NormPlace> {
+        let first = format!("{path}.weight");
+        let running = self.find(&format!("{path}.running_mean"))?;
+        Some(NormPlace {
+            affine: self.weight(&first).map(double)?,
+            gradient: self.grad(&first).map(double),
+            running: double(within(self.statistics, running)),
+        })
     }
 
     fn find(&self, suffix: &str) -> Option<&Place> {
         self.places.iter().find(|place| place.suffix == suffix)
     }
+}
+
+/// Whether `suffix` is a norm's bias or running variance, behind its weight or running mean.
+fn second_of_a_pair(places: &[Place], suffix: &str, params: &[ParamDecl]) -> bool {
+    let Some(before) = places.last() else { return false };
+    let vector = matches!(params[before.param].layout, Layout::Vector { .. });
+    let pairs = [(".weight", ".bias"), (".running_mean", ".running_var")];
+    vector
+        && pairs.iter().any(|(first, second)| {
+            let path = before.suffix.strip_suffix(first);
+            path.is_some() && path == suffix.strip_suffix(second)
+        })
 }
 
 fn within(whole: Slice, place: &Place) -> Slice {
@@ -116,8 +143,8 @@ fn double(slice: Slice) -> Slice {
     Slice { bytes: 2 * slice.bytes, ..slice }
 }
 
-/// `blocks.3.conv.weight` and `output.weight` without their owner.
+/// `blocks.3.conv.weight` and `output.weight` without their owner; the output layer also owns `final_bn.weight`.
 fn suffix(name: &str) -> String {
     let owned = name.strip_prefix("blocks.").and_then(|rest| rest.split_once('.')).map(|(_, suffix)| suffix);
-    owned.or_else(|| name.split_once('.').map(|(_, suffix)| suffix)).unwrap_or(name).to_owned()
+    owned.or_else(|| name.strip_prefix("output.")).unwrap_or(name).to_owned()
 }

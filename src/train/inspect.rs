@@ -8,7 +8,6 @@ use crate::nn::{Block, Shape, pad4};
 
 use super::build::Builder;
 use super::error::TrainError;
-use super::local::{sim_forward, similarity_of};
 use super::plan::Mode;
 use super::trainer::{Samples, Trainer};
 
@@ -41,20 +40,15 @@ pub fn softmax(logits: &[f32]) -> Vec<f64> {
     exps.into_iter().map(|exp| exp / sum).collect()
 }
 
-/// Keeps two tensors of a block whose activation is `h`: its sum over the batch, then the similarity matrix.
-pub(super) fn block(builder: &mut Builder<'_>, block: &Block, h: Slice) {
-    let (batch, name) = (builder.batch, &block.name);
-    let elements = block.out_shape.device_elements() as u32;
-    let sum = builder.kept(format!("{name}.activation sum"), u64::from(elements));
-    let workspace = builder.scratch(name, "activation partials", reduce::column_sum_workspace_bytes(batch, elements));
-    builder.emit(reduce::column_sum(batch, elements, h, sum, workspace));
-
-    let matrix = builder.kept(format!("{name}.similarity"), u64::from(batch) * u64::from(batch));
-    if block.heads.sim {
-        sim_forward(builder, block, h, Some(matrix));
-    } else {
-        let (loss, buffers) = similarity_of(builder, block, h, Some(matrix));
-        builder.emit(loss.forward(&buffers, builder.network.model.config.num_classes as u32));
+impl Builder<'_> {
+    /// Keeps two tensors of a block whose activation is `h`: its sum over the batch, then the similarity matrix.
+    pub(super) fn keep_views(&mut self, block: &Block, h: Slice) {
+        let elements = block.out_shape.device_elements() as u32;
+        let sum = self.kept(format!("{}.activation sum", block.name), 4 * u64::from(elements));
+        let bytes = reduce::column_sum_workspace_bytes(self.batch, elements);
+        let workspace = self.scratch(&block.name, "activation partials", bytes);
+        self.emit(reduce::column_sum(self.batch, elements, h, sum, workspace));
+        self.keep_similarities(block, h);
     }
 }
 
@@ -73,7 +67,7 @@ impl Trainer {
         let blocks = shapes.zip(kept.chunks_exact(2)).map(|(shape, pair)| BlockView {
             shape,
             activation: mean(shape, batch, &pair[0]),
-            similarity: pair[1].clone(),
+            similarity: pair[1].chunks_exact(pad4(batch)).flat_map(|row| row[..batch].to_vec()).collect(),
         });
         let classes = network.model.config.num_classes;
         let rows = |padded: Vec<f32>| padded.chunks(pad4(classes)).map(|row| row[..classes].to_vec()).collect();

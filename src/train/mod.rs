@@ -1,24 +1,32 @@
 //! The plan (what runs when, and in which buffer), the trainer that runs it, schedules and metrics.
 //!
 //! A step, from the outside in: [`Session`] walks epochs and batches; [`Trainer`] uploads a batch and encodes a
-//! [`Plan`]'s stages, one command buffer each; a plan is built from a [`Network`] by `local`, `backprop` or `evaluate`
-//! out of the bricks in `build`.
+//! [`Plan`]'s stages, one command buffer each; a plan is built from a [`Network`] by `scheme`, which says where gradients
+//! flow and stop. The scheme's words are `walk` (through the network's ops), `block` (with `shortcut` and `activated`),
+//! `heads` (`classifier`, `matching`, `reconstruction`) and `closing`; the bricks that all of them use are in `build`.
 
+mod activated;
 mod arena;
-mod backprop;
+mod block;
 mod build;
+mod classifier;
+mod closing;
 mod error;
-mod evaluate;
+mod heads;
 mod inspect;
-mod local;
 mod map;
+mod matching;
 mod metrics;
 mod network;
 mod plan;
+mod reconstruction;
+mod scheme;
 mod session;
 mod settings;
+mod shortcut;
 mod tensors;
 mod trainer;
+mod walk;
 
 pub use error::TrainError;
 pub use inspect::{BlockView, Inspection, softmax};
@@ -26,6 +34,6 @@ pub use metrics::{BlockReport, EpochReport, Totals};
 pub use network::{Network, Source, TOTALS_STRIDE};
 pub use plan::{MemoryReport, Mode, Plan, StageMemory, TensorPlace};
 pub use session::{Position, Session};
-pub use settings::{LossWeights, Optim, TrainConfig};
+pub use settings::{LossWeights, Optim, Order, Schedule, TrainConfig};
 pub use tensors::{Pool, Role, TensorInfo};
 pub use trainer::{Allocated, NamedTensor, Samples, Trainer};

@@ -1,7 +1,11 @@
 //! A network with everything that outlives a step: its parameters' arenas, what the host uploads, what it reads back.
 
+use std::ops::Range;
+
 use crate::gpu::Slice;
+use crate::kernels::augment::Hole;
 use crate::kernels::gemm::Tuning;
+use crate::kernels::reduce::TOTAL_WORDS;
 use crate::nn::{Block, Model, Owner, pad4};
 
 use super::arena::Arena;
@@ -22,9 +26,6 @@ pub enum Source {
     Floats,
 }
 
-/// Words of a block's loss totals on the device (see `kernels::reduce`).
-pub const TOTAL_WORDS: usize = 8;
-
 /// Bytes from one block's totals to the next: what a binding's offset demands.
 pub const TOTALS_STRIDE: u64 = 256;
 
@@ -35,6 +36,8 @@ pub struct Inputs {
     pub samples: Slice,
     /// Crop and flip of each sample; with [`Source::Pixels`] only.
     pub crops: Option<Slice>,
+    /// Holes of each sample; where training pictures have some.
+    pub holes: Option<Slice>,
     /// Class of each sample, `u32`.
     pub labels: Slice,
     /// Rates and counters: `kernels::StepParams`.
@@ -62,8 +65,13 @@ pub struct Network {
     pub inputs: Inputs,
     /// Loss totals, one stretch of [`TOTALS_STRIDE`] for each arena.
     pub totals: Slice,
-    /// Logits of each block's local classifier, where there is one, then of the output layer, `[N, pad4(K)]`.
+    /// Logits of each block's local classifier, where there is one that tells classes, then of the output layer,
+    /// `[N, pad4(K)]`.
     pub logits: Vec<Option<Slice>>,
+    /// With a greedy schedule, the module under training.
+    pub phase: Option<usize>,
+    /// All blocks, as one module.
+    whole: Range<usize>,
 }
 
 impl Network {
@@ -87,9 +95,14 @@ impl Network {
             }
             Source::Floats => (4 * batch * model.input.device_elements() as u64, None),
         };
+        let holes = train.holes().filter(|_| crops.is_some()).map(|cutout| {
+            let bytes = batch * u64::from(cutout.holes) * size_of::<Hole>() as u64;
+            tensors.add("input.holes", Role::Input, bytes)
+        });
         let inputs = Inputs {
             samples: tensors.add("input.samples", Role::Input, sample_bytes.next_multiple_of(4)),
             crops,
+            holes,
             labels: tensors.add("input.labels", Role::Input, 4 * batch),
             step: tensors.add("input.step", Role::Input, 32),
         };
@@ -98,11 +111,42 @@ impl Network {
         let mut logits: Vec<Option<Slice>> = model
             .blocks
             .iter()
-            .map(|block| block.heads.pred.then(|| tensors.add(format!("{}.logits", block.name), Role::Output, row)))
+            .map(|block| {
+                (block.heads.pred && !block.heads.bio)
+                    .then(|| tensors.add(format!("{}.logits", block.name), Role::Output, row))
+            })
             .collect();
         logits.push(Some(tensors.add("output.logits", Role::Output, row)));
         let losses = LossWeights::new(&model.config, &train);
-        Self { model, train, losses, tuning, source, tensors, arenas, inputs, totals, logits }
+        let phase = train.is_greedy().then_some(0);
+        let whole = 0..model.blocks.len();
+        Self { model, train, losses, tuning, source, tensors, arenas, inputs, totals, logits, phase, whole }
+    }
+
+    /// Whether blocks and output layer are one module: gradients flow all the way.
+    pub fn joined(&self) -> bool {
+        self.model.config.backprop || self.train.no_detach
+    }
+
+    /// The modules that a step runs through: all, and with a greedy schedule up to the one under training.
+    pub fn modules_in_turn(&self) -> &[Range<usize>] {
+        let modules = if self.joined() { std::slice::from_ref(&self.whole) } else { &self.model.modules[..] };
+        &modules[..self.phase.map_or(modules.len(), |phase| modules.len().min(phase + 1))]
+    }
+
+    /// Whether a step runs through the last block, and with it the output layer.
+    pub fn reaches_output(&self) -> bool {
+        self.modules_in_turn().last().is_some_and(|module| module.end == self.model.blocks.len())
+    }
+
+    /// The arena of the classifier that says how far training has come: the output layer's, or in a greedy phase that does
+    /// not reach it the trained module's.
+    pub fn last_classifier(&self) -> usize {
+        if self.reaches_output() {
+            self.output()
+        } else {
+            self.modules_in_turn().last().map_or(0, |module| module.end - 1)
+        }
     }
 
     /// Name of the owner of arena `index`.

@@ -4,15 +4,14 @@
 //! tested and measured; the trainer makes it real and encodes it again at every step.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
-use crate::gpu::{Stage, TensorId};
+use crate::gpu::{MirrorSpan, Stage, TensorId, mirror_bytes, schedule};
 
-use super::backprop;
-use super::evaluate;
-use super::local;
 use super::network::Network;
+use super::scheme;
 use super::tensors::{Pool, Role, TensorTable, lifetimes};
 
 /// What a plan's step does.
@@ -23,7 +22,7 @@ pub enum Mode {
     Train,
     /// Forward with running statistics, and the classifiers' losses.
     Evaluate,
-    /// Forward with running statistics; adds nothing to the totals, and keeps what there is to look at.
+    /// The same forward pass, of which nothing is measured and what there is to look at is kept.
     Inspect,
 }
 
@@ -40,16 +39,18 @@ pub struct Plan {
     pub tensors: TensorTable,
     /// Which buffer of the pool holds each activation.
     pub assignment: HashMap<TensorId, usize>,
+    /// The lives of the mirrors that the stages make, and which texture of the pool holds each.
+    pub mirrors: Vec<(MirrorSpan, usize)>,
 }
 
 impl Plan {
     /// Plans a step of `batch` samples (at most the network's batch size), its activations in buffers of `pool`, which
     /// grows where they do not fit.
     pub fn new(network: &Network, mode: Mode, batch: u32, pool: &mut Pool) -> Self {
-        let (stages, tensors) = match mode {
-            Mode::Train if network.model.config.backprop => backprop::plan(network, batch),
-            Mode::Train => local::plan(network, batch),
-            Mode::Evaluate | Mode::Inspect => evaluate::plan(network, batch, mode),
+        let (mut stages, tensors) = match mode {
+            Mode::Train => scheme::training(network, batch),
+            Mode::Evaluate => scheme::evaluation(network, batch),
+            Mode::Inspect => scheme::inspection(network, batch),
         };
         let spans = lifetimes(tensors.infos().len(), stages.iter().flat_map(|stage| &stage.dispatches));
         let wanted: Vec<_> = tensors
@@ -61,7 +62,13 @@ impl Plan {
             .filter_map(|(index, (info, span))| Some((TensorId(index as u32), info.bytes, span?)))
             .collect();
         let assignment = pool.assign(&wanted).into_iter().collect();
-        Self { mode, batch, stages, tensors, assignment }
+        let spans = schedule(&mut stages, network.tuning.mirrored);
+        let textures = pool.assign_mirrors(&spans);
+        for refresh in stages.iter_mut().flat_map(|stage| &mut stage.refreshes) {
+            refresh.texture = textures[refresh.texture];
+        }
+        let mirrors = spans.into_iter().zip(textures).collect();
+        Self { mode, batch, stages, tensors, assignment, mirrors }
     }
 
     /// Floating-point operations of the whole step.
@@ -75,7 +82,7 @@ impl Plan {
 pub struct MemoryReport {
     /// One row for each stage.
     pub stages: Vec<StageMemory>,
-    /// Bytes of all buffers that activations live in: what is allocated for them.
+    /// Bytes of all buffers that activations live in, and of all textures that mirror tensors: what is allocated for them.
     pub activation_bytes: u64,
     /// The most that was live at one time, never above `activation_bytes`.
     pub peak_live_bytes: u64,
@@ -91,9 +98,9 @@ pub struct MemoryReport {
     pub statistics_bytes: u64,
     /// Bytes of upload targets and read-back results.
     pub transfer_bytes: u64,
-    /// Size of each shared buffer.
+    /// Size of each shared buffer, then of each shared texture.
     pub buffers: Vec<u64>,
-    /// Every activation with its buffer and lifetime.
+    /// Every activation and every mirror with its buffer or texture and its lifetime.
     pub tensors: Vec<TensorPlace>,
     /// Floating-point operations of a step.
     pub flops: u64,
@@ -106,7 +113,7 @@ pub struct StageMemory {
     pub name: String,
     /// Dispatches in its command buffer.
     pub dispatches: usize,
-    /// The most bytes of activations live at one of them.
+    /// The most bytes of activations and mirrors live at one of them.
     pub live_bytes: u64,
     /// Floating-point operations.
     pub flops: u64,
@@ -119,7 +126,7 @@ pub struct TensorPlace {
     pub name: String,
     /// Its size.
     pub bytes: u64,
-    /// Which shared buffer.
+    /// Which of the shared buffers and textures.
     pub buffer: usize,
     /// Stage of its first use.
     pub first: String,
@@ -143,11 +150,19 @@ impl MemoryReport {
             let id = TensorId(index as u32);
             let (Some(span), Some(&buffer)) = (span, plan.assignment.get(&id)) else { continue };
             let info = plan.tensors.info(id);
-            live[span.clone()].iter_mut().for_each(|bytes| *bytes += info.bytes);
-            let stage = |time: usize| plan.stages[stage_of[time]].name.clone();
-            let (first, last) = (stage(*span.start()), stage(*span.end()));
-            tensors.push(TensorPlace { name: info.name.clone(), bytes: info.bytes, buffer, first, last });
+            tensors.push((info.name.clone(), info.bytes, buffer, span));
         }
+        for (span, texture) in &plan.mirrors {
+            let name = format!("mirror of {}", plan.tensors.info(span.slice.tensor).name);
+            let bytes = mirror_bytes(span.slice.bytes);
+            tensors.push((name, bytes, pool.bytes.len() + texture, span.lifetime.clone()));
+        }
+        let stage = |time: usize| plan.stages[stage_of[time]].name.clone();
+        let placed = |(name, bytes, buffer, span): (String, u64, usize, RangeInclusive<usize>)| {
+            live[span.clone()].iter_mut().for_each(|live| *live += bytes);
+            TensorPlace { name, bytes, buffer, first: stage(*span.start()), last: stage(*span.end()) }
+        };
+        let tensors = tensors.into_iter().map(placed).collect();
         let mut stages: Vec<StageMemory> = plan
             .stages
             .iter()
@@ -166,7 +181,7 @@ impl MemoryReport {
         let of = |role: Role| plan.tensors.infos().iter().filter(|i| i.role == role).map(|i| i.bytes).sum();
         Self {
             stages,
-            activation_bytes: pool.bytes.iter().sum(),
+            activation_bytes: pool.total_bytes(),
             peak_live_bytes,
             peak_stage,
             weight_bytes: of(Role::Weights),
@@ -174,7 +189,7 @@ impl MemoryReport {
             optimizer_bytes: of(Role::Optimizer),
             statistics_bytes: of(Role::Statistics),
             transfer_bytes: of(Role::Input) + of(Role::Output),
-            buffers: pool.bytes.clone(),
+            buffers: pool.bytes.iter().copied().chain(pool.mirrored.iter().map(|&bytes| mirror_bytes(bytes))).collect(),
             tensors,
             flops: plan.flops(),
         }

@@ -7,12 +7,13 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{AugmentParams, Batches, Dataset, Split, augment_params, epoch_order, gather};
+use crate::data::{AugmentParams, Batches, Dataset, Hole, Split, augment_params, class_order, epoch_order, gather};
 
 use super::error::TrainError;
 use super::inspect::Inspection;
 use super::metrics::{EpochReport, Totals};
 use super::plan::Mode;
+use super::settings::Schedule;
 use super::trainer::{Samples, Trainer};
 
 /// Steps between two looks at the totals on the device, for the NaN watch and the progress line.
@@ -38,12 +39,15 @@ pub struct Session<'d> {
     pixels: Vec<u8>,
     labels: Vec<u32>,
     crops: Vec<AugmentParams>,
+    holes: Vec<Hole>,
     seen: Option<Vec<Totals>>,
 }
 
 impl<'d> Session<'d> {
     /// Starts or goes on at `position`.
     pub fn new(trainer: Trainer, data: &'d Dataset, position: Position) -> Self {
+        // Between two epochs, what is there to be looked at is the one that has been.
+        let last = if position.step > 0 { position.epoch } else { position.epoch.saturating_sub(1).max(1) };
         let mut session = Self {
             trainer,
             data,
@@ -52,13 +56,16 @@ impl<'d> Session<'d> {
             pixels: Vec::new(),
             labels: Vec::new(),
             crops: Vec::new(),
+            holes: Vec::new(),
             seen: None,
         };
         session.shuffle();
+        session.enter_phase(last);
         session
     }
 
-    /// The plans that a session over `data` will run: for full batches and for the last, smaller ones.
+    /// The plans that a session over `data` will run: for full batches and for the last, smaller ones. With a greedy
+    /// schedule, those of its first phase.
     pub fn plans(data: &Dataset, batch: usize) -> Vec<(Mode, u32)> {
         let mut plans = Vec::new();
         for (mode, split) in [(Mode::Train, &data.train), (Mode::Evaluate, &data.test)] {
@@ -86,10 +93,11 @@ impl<'d> Session<'d> {
         self.trainer.network().train.lr_at(self.position.epoch)
     }
 
-    /// The output layer's mean loss in this epoch so far, as last seen.
+    /// The output layer's mean loss in this epoch so far, as last seen; in a greedy phase that does not reach it, that of
+    /// the module's classifier.
     pub fn running_loss(&self) -> Option<f64> {
-        let output = self.totals_seen()?.last()?;
-        (output.samples > 0.0).then(|| output.pred / output.samples)
+        let last = self.totals_seen()?.get(self.trainer.network().last_classifier())?;
+        (last.samples > 0.0).then(|| last.pred / last.samples)
     }
 
     /// The totals of this epoch so far, as last seen: each block's, the output layer's last.
@@ -116,12 +124,12 @@ impl<'d> Session<'d> {
     pub async fn step(&mut self) -> Result<Option<usize>, TrainError> {
         let (data, position) = (self.data, self.position);
         let Some(range) = batches(&data.train, self.batch_size()).nth(position.step) else { return Ok(None) };
+        self.enter_phase(position.epoch);
         let indices = self.order[range].to_vec();
         self.fill(&data.train, &indices, true);
         let lr = self.lr();
-        self.trainer
-            .train(Samples::Pixels { pixels: &self.pixels, crops: bytemuck::cast_slice(&self.crops) }, &self.labels, lr)
-            .await?;
+        let samples = samples(&self.pixels, &self.crops, &self.holes);
+        self.trainer.train(samples, &self.labels, lr).await?;
         self.position.step += 1;
         if self.position.step.is_multiple_of(GLANCE_EVERY) {
             self.glance()?;
@@ -163,7 +171,7 @@ impl<'d> Session<'d> {
         for range in batches(&data.test, self.batch_size()) {
             let indices: Vec<u32> = (range.start as u32..range.end as u32).collect();
             self.fill(&data.test, &indices, false);
-            let samples = Samples::Pixels { pixels: &self.pixels, crops: bytemuck::cast_slice(&self.crops) };
+            let samples = samples(&self.pixels, &self.crops, &self.holes);
             self.trainer.evaluate(samples, &self.labels).await?;
         }
         let totals = self.trainer.take_totals().await?;
@@ -178,8 +186,7 @@ impl<'d> Session<'d> {
     pub async fn inspect(&mut self, indices: &[u32]) -> Result<Inspection, TrainError> {
         let data = self.data;
         self.fill(&data.test, indices, false);
-        let samples = Samples::Pixels { pixels: &self.pixels, crops: bytemuck::cast_slice(&self.crops) };
-        self.trainer.inspect(samples, indices.len()).await
+        self.trainer.inspect(samples(&self.pixels, &self.crops, &self.holes), indices.len()).await
     }
 
     /// GPU time of each dispatch of the epoch's next step, which is taken.
@@ -191,11 +198,22 @@ impl<'d> Session<'d> {
         let range = batches(&data.train, self.batch_size()).nth(self.position.step).unwrap_or(0..0);
         let indices = self.order[range].to_vec();
         self.fill(&data.train, &indices, true);
-        let samples = Samples::Pixels { pixels: &self.pixels, crops: bytemuck::cast_slice(&self.crops) };
+        let samples = samples(&self.pixels, &self.crops, &self.holes);
         let lr = self.trainer.network().train.lr_at(self.position.epoch);
         let times = self.trainer.profile(samples, &self.labels, lr).await?;
         self.position.step += 1;
         Ok(times)
+    }
+
+    /// With a greedy schedule, sees to it that the trainer is in the phase of `epoch`.
+    fn enter_phase(&mut self, epoch: usize) {
+        let network = self.trainer.network();
+        let phase = network.train.phase_at(epoch, network.model.modules.len());
+        let Schedule::Greedy { phase_epochs } = network.train.schedule else { return };
+        if let Some(phase) = phase.filter(|phase| network.phase != Some(*phase)) {
+            let first = phase * phase_epochs * self.steps_per_epoch();
+            self.trainer.enter_phase(phase, first as u64);
+        }
     }
 
     fn refuse_nan(&self, totals: &[Totals]) -> Result<(), TrainError> {
@@ -210,23 +228,41 @@ impl<'d> Session<'d> {
     }
 
     fn shuffle(&mut self) {
-        let seed = self.trainer.network().train.seed;
-        self.order = epoch_order(seed, self.position.epoch as u64, self.data.train.n);
+        let (train, epoch) = (&self.trainer.network().train, self.position.epoch);
+        let split = &self.data.train;
+        self.order = match train.classes_per_batch_at(epoch) {
+            Some(classes) => class_order(train.seed, epoch as u64, &split.labels, classes, size(train.batch_size)),
+            None => epoch_order(train.seed, epoch as u64, split.n),
+        };
     }
 
     fn fill(&mut self, split: &Split, indices: &[u32], train: bool) {
-        let (seed, epoch) = (self.trainer.network().train.seed, self.position.epoch as u64);
+        let settings = &self.trainer.network().train;
+        let (seed, epoch) = (settings.seed, self.position.epoch as u64);
         self.pixels.resize(indices.len() * split.image_len(), 0);
         self.labels.resize(indices.len(), 0);
         gather(split, indices, &mut self.pixels, &mut self.labels);
         let crop = |&index: &u32| augment_params(&self.data.spec, seed, epoch, index, train);
         self.crops.clear();
         self.crops.extend(indices.iter().map(crop));
+        self.holes.clear();
+        if let (true, Some(cutout)) = (train, settings.holes()) {
+            let shape = [split.height, split.width];
+            self.holes.extend(indices.iter().flat_map(|&index| cutout.centres(shape, seed, epoch, index)));
+        }
     }
 }
 
-/// A pass over `split`. A batch of zero samples counts as one, so that no pass is endless.
-fn batches(split: &Split, size: usize) -> Batches {
-    let size = u32::try_from(size).unwrap_or(u32::MAX);
-    Batches::new(split.n, NonZeroU32::new(size).unwrap_or(NonZeroU32::MIN))
+fn samples<'b>(pixels: &'b [u8], crops: &'b [AugmentParams], holes: &'b [Hole]) -> Samples<'b> {
+    Samples::Pixels { pixels, crops: bytemuck::cast_slice(crops), holes: bytemuck::cast_slice(holes) }
+}
+
+/// A pass over `split`.
+fn batches(split: &Split, batch: usize) -> Batches {
+    Batches::new(split.n, size(batch))
+}
+
+/// A batch of zero samples counts as one, so that no pass is endless.
+fn size(batch: usize) -> NonZeroU32 {
+    NonZeroU32::new(u32::try_from(batch).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }

@@ -2,13 +2,14 @@
 //!
 //! A tensor's lifetime runs from the first to the last dispatch that binds it. Two tensors may share a buffer when their
 //! lifetimes do not meet. They get whole buffers, never parts of one, because WebGPU forbids a buffer that is read and
-//! written in the same dispatch.
+//! written in the same dispatch. Mirrors (textures that tensors are copied into on some adapters, see
+//! [`crate::gpu::Mirror`]) are shared in the same way.
 
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
-use crate::gpu::{Dispatch, Slice, TensorId};
+use crate::gpu::{Dispatch, MirrorSpan, Slice, TensorId, mirror_bytes};
 
 /// What a tensor is for, which decides how long it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -82,38 +83,57 @@ pub fn lifetimes<'a>(
     lifetimes
 }
 
-/// Buffers shared by tensors whose lifetimes do not meet.
+/// Buffers shared by tensors whose lifetimes do not meet, and textures shared by mirrors.
 #[derive(Debug, Clone, Default)]
 pub struct Pool {
     /// Size of each buffer in bytes.
     pub bytes: Vec<u64>,
+    /// Bytes of the largest slice that each texture can mirror.
+    pub mirrored: Vec<u64>,
 }
 
 impl Pool {
-    /// Assigns a buffer to each tensor of `wanted` (id, bytes, lifetime), growing the pool where nothing fits.
-    ///
-    /// Largest first, each into the first buffer that is free and large enough: interval colouring by first fit
-    /// decreasing, which on the chains that networks are comes out at the peak of live bytes or close to it. A plan that
+    /// Assigns a buffer to each tensor of `wanted` (id, bytes, lifetime), growing the pool where nothing fits. A plan that
     /// has been assigned before gets the same buffers again, and one of the same shape for a smaller batch fits in them.
     pub fn assign(&mut self, wanted: &[(TensorId, u64, RangeInclusive<usize>)]) -> Vec<(TensorId, usize)> {
-        let mut order: Vec<usize> = (0..wanted.len()).collect();
-        order.sort_by_key(|&index| (std::cmp::Reverse(wanted[index].1), index));
-        let mut tenants: Vec<Vec<RangeInclusive<usize>>> = vec![Vec::new(); self.bytes.len()];
-        let mut assignment = Vec::with_capacity(wanted.len());
-        for index in order {
-            let (id, bytes, lifetime) = &wanted[index];
-            let free = |buffer: &usize| tenants[*buffer].iter().all(|other| disjoint(other, lifetime));
-            let fitting = (0..self.bytes.len()).filter(|&buffer| self.bytes[buffer] >= *bytes).find(free);
-            let buffer = fitting.unwrap_or_else(|| {
-                self.bytes.push(*bytes);
-                tenants.push(Vec::new());
-                self.bytes.len() - 1
-            });
-            tenants[buffer].push(lifetime.clone());
-            assignment.push((*id, buffer));
-        }
-        assignment
+        colour(&mut self.bytes, wanted)
     }
+
+    /// Assigns a texture to each mirror, in their order.
+    pub fn assign_mirrors(&mut self, spans: &[MirrorSpan]) -> Vec<usize> {
+        let of = |(number, span): (usize, &MirrorSpan)| (number, span.slice.bytes, span.lifetime.clone());
+        let wanted: Vec<_> = spans.iter().enumerate().map(of).collect();
+        let mut assignment = colour(&mut self.mirrored, &wanted);
+        assignment.sort_unstable();
+        assignment.into_iter().map(|(_, texture)| texture).collect()
+    }
+
+    /// Bytes of all its buffers and textures.
+    pub fn total_bytes(&self) -> u64 {
+        self.bytes.iter().sum::<u64>() + self.mirrored.iter().map(|&bytes| mirror_bytes(bytes)).sum::<u64>()
+    }
+}
+
+/// Largest first, each into the first place that is free and large enough: interval colouring by first fit decreasing,
+/// which on the chains that networks are comes out at the peak of live bytes or close to it.
+fn colour<T: Copy>(sizes: &mut Vec<u64>, wanted: &[(T, u64, RangeInclusive<usize>)]) -> Vec<(T, usize)> {
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by_key(|&index| (std::cmp::Reverse(wanted[index].1), index));
+    let mut tenants: Vec<Vec<RangeInclusive<usize>>> = vec![Vec::new(); sizes.len()];
+    let mut assignment = Vec::with_capacity(wanted.len());
+    for index in order {
+        let (id, bytes, lifetime) = &wanted[index];
+        let free = |place: &usize| tenants[*place].iter().all(|other| disjoint(other, lifetime));
+        let fitting = (0..sizes.len()).filter(|&place| sizes[place] >= *bytes).find(free);
+        let place = fitting.unwrap_or_else(|| {
+            sizes.push(*bytes);
+            tenants.push(Vec::new());
+            sizes.len() - 1
+        });
+        tenants[place].push(lifetime.clone());
+        assignment.push((*id, place));
+    }
+    assignment
 }
 
 fn disjoint(a: &RangeInclusive<usize>, b: &RangeInclusive<usize>) -> bool {

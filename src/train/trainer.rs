@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::gpu::{BufferSpan, Gpu, GpuError, Part, Program, Readback, Slice, StageTime, TensorId, UploadRing};
+use crate::gpu::{BufferSpan, Gpu, GpuError, Mirror, Part, Program, Readback, Slice, StageTime, TensorId, UploadRing};
 use crate::kernels::StepParams;
 use crate::nn::{ParamDecl, Role as ParamRole};
 
@@ -12,13 +12,17 @@ use super::error::TrainError;
 use super::metrics::Totals;
 use super::network::Network;
 use super::plan::{Mode, Plan};
-use super::tensors::{Pool, Role, TensorInfo};
+use super::tensors::{Pool, Role};
 
 /// Steps that the host may be ahead of the GPU.
 const STEPS_AHEAD: usize = 3;
 
 /// What the names of the optimiser's tensors begin with in a checkpoint.
 const OPTIMIZER: &str = "optimizer.";
+
+/// Every persistent tensor may be written by the host, and read back or mirrored.
+const PERSISTENT: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);
 
 /// A batch's pictures, as the network's [`Source`](super::Source) wants them.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +33,8 @@ pub enum Samples<'a> {
         pixels: &'a [u8],
         /// `CropFlip` of each, as bytes.
         crops: &'a [u8],
+        /// `Hole`s of each, as bytes; none where the network's training has no cutout.
+        holes: &'a [u8],
     },
     /// Numbers `[N, H, W, pad4(C)]`.
     Floats(&'a [f32]),
@@ -50,7 +56,7 @@ pub struct NamedTensor {
 pub struct Allocated {
     /// Parameters, gradients, moments, statistics, inputs and outputs.
     pub persistent: u64,
-    /// Buffers that activations share.
+    /// Buffers that activations share, and textures that mirror tensors.
     pub activations: u64,
 }
 
@@ -62,11 +68,13 @@ pub struct Trainer {
     persistent: Vec<wgpu::Buffer>,
     pool: Pool,
     shared: Vec<wgpu::Buffer>,
+    mirrors: Vec<Mirror>,
     programs: HashMap<(Mode, u32), Prepared>,
     ring: UploadRing,
     watch: Readback,
     arenas: Option<Readback>,
     steps: u64,
+    phase_start: u64,
 }
 
 /// A plan made real.
@@ -90,7 +98,7 @@ impl Trainer {
             .tensors
             .infos()
             .iter()
-            .map(|info| gpu.buffer(&info.name, info.bytes, usage(info)))
+            .map(|info| gpu.buffer(&info.name, info.bytes, PERSISTENT))
             .collect::<Result<Vec<_>, _>>()?;
         let inputs = network.inputs;
         let slot = upload_offsets(&network).end + inputs.samples.bytes;
@@ -102,11 +110,13 @@ impl Trainer {
             persistent,
             pool: Pool::default(),
             shared: Vec::new(),
+            mirrors: Vec::new(),
             programs: HashMap::new(),
             ring,
             watch,
             arenas: None,
             steps: 0,
+            phase_start: 0,
         };
         for &(mode, batch) in plans {
             trainer.prepare(mode, batch)?;
@@ -134,10 +144,19 @@ impl Trainer {
         self.steps = steps;
     }
 
+    /// With a greedy schedule: from now on module `phase` is trained, whose first step was the global step `first`,
+    /// counted from 0; the optimiser counts its updates from there. Plans are made anew, so the next step allocates.
+    pub fn enter_phase(&mut self, phase: usize, first: u64) {
+        self.network.phase = Some(phase);
+        self.phase_start = first;
+        self.programs.clear();
+    }
+
     /// What it has allocated on the device, read off the buffers themselves.
     pub fn allocated(&self) -> Allocated {
         let sum = |buffers: &[wgpu::Buffer]| buffers.iter().map(wgpu::Buffer::size).sum();
-        Allocated { persistent: sum(&self.persistent), activations: sum(&self.shared) }
+        let mirrors: u64 = self.mirrors.iter().map(Mirror::bytes).sum();
+        Allocated { persistent: sum(&self.persistent), activations: sum(&self.shared) + mirrors }
     }
 
     fn prepare(&mut self, mode: Mode, batch: u32) -> Result<(), TrainError> {
@@ -145,13 +164,17 @@ impl Trainer {
             return Ok(());
         }
         let plan = Plan::new(&self.network, mode, batch, &mut self.pool);
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
         for &bytes in &self.pool.bytes[self.shared.len()..] {
-            self.shared.push(self.gpu.buffer("activations", bytes, wgpu::BufferUsages::STORAGE)?);
+            self.shared.push(self.gpu.buffer("activations", bytes, usage)?);
+        }
+        for &bytes in &self.pool.mirrored[self.mirrors.len()..] {
+            self.mirrors.push(Mirror::new(&self.gpu, bytes)?);
         }
         let own = plan.tensors.infos().iter().enumerate().skip(self.persistent.len());
         let outputs = own.filter(|(_, info)| info.role == Role::Output);
         let kept = outputs
-            .map(|(id, info)| Ok((TensorId(id as u32), self.gpu.buffer(&info.name, info.bytes, usage(info))?)))
+            .map(|(id, info)| Ok((TensorId(id as u32), self.gpu.buffer(&info.name, info.bytes, PERSISTENT)?)))
             .collect::<Result<Vec<_>, GpuError>>()?;
         let place = |id: TensorId| {
             let own = || kept.iter().find(|(output, _)| *output == id).map(|(_, buffer)| buffer);
@@ -159,16 +182,11 @@ impl Trainer {
             let buffer = persistent.unwrap_or_else(|| &self.shared[plan.assignment[&id]]);
             BufferSpan { buffer: buffer.clone(), offset: 0 }
         };
-        let program = Program::new(&self.gpu, plan.stages, place)?;
+        let program = Program::new(&self.gpu, plan.stages, place, &self.mirrors)?;
         let kept: Vec<wgpu::Buffer> = kept.into_iter().map(|(_, buffer)| buffer).collect();
-        let readback = match mode {
-            Mode::Inspect => {
-                let logits: u64 = self.network.logits.iter().flatten().map(|slice| slice.bytes).sum();
-                let bytes = logits + kept.iter().map(wgpu::Buffer::size).sum::<u64>();
-                Some(Readback::new(&self.gpu, bytes)?)
-            }
-            Mode::Train | Mode::Evaluate => None,
-        };
+        let logits: u64 = self.network.logits.iter().flatten().map(|slice| slice.bytes).sum();
+        let bytes = logits + kept.iter().map(wgpu::Buffer::size).sum::<u64>();
+        let readback = (mode == Mode::Inspect).then(|| Readback::new(&self.gpu, bytes)).transpose()?;
         self.programs.insert((mode, batch), Prepared { program, kept, readback });
         Ok(())
     }
@@ -252,15 +270,17 @@ impl Trainer {
     ) -> Result<crate::gpu::UploadSlot, TrainError> {
         let slot = self.ring.acquire(&self.gpu).await?;
         let (inputs, offsets) = (self.network.inputs, upload_offsets(&self.network));
-        let step = StepParams::new(lr, self.steps + 1, self.steps as u32, self.network.train.seed);
+        let updates = self.steps.saturating_sub(self.phase_start) + 1;
+        let step = StepParams::new(lr, updates, self.steps as u32, self.network.train.seed);
         let mut parts: Vec<(Slice, u64, &[u8])> = vec![
             (inputs.step, 0, bytemuck::bytes_of(&step)),
             (inputs.labels, offsets.labels, bytemuck::cast_slice(labels)),
         ];
         match samples {
-            Samples::Pixels { pixels, crops } => {
+            Samples::Pixels { pixels, crops, holes } => {
                 parts.push((inputs.samples, offsets.end, pixels));
                 parts.extend(inputs.crops.map(|target| (target, offsets.crops, crops)));
+                parts.extend(inputs.holes.filter(|_| !holes.is_empty()).map(|target| (target, offsets.holes, holes)));
             }
             Samples::Floats(values) => parts.push((inputs.samples, offsets.end, bytemuck::cast_slice(values))),
         }
@@ -319,7 +339,7 @@ impl Trainer {
     }
 
     /// Logits of classifier `owner` (a block, or the output layer behind them) for the last batch of `batch`
-    /// samples: `[batch][classes]`.
+    /// samples: `[batch][classes]`; none of a block whose classifier tells codes, not classes.
     ///
     /// # Errors
     /// What the device reports.
@@ -449,24 +469,18 @@ impl Trainer {
 fn tensors_of(network: &Network, arena: &Arena) -> Vec<(String, Slice, ParamRole)> {
     let weights = (String::new(), arena.weights, ParamRole::Train);
     let statistics = (String::new(), arena.statistics, ParamRole::Stat);
+    let constants = arena.constants.map(|slice| (String::new(), slice, ParamRole::Fixed));
     let names = network.train.kind().state().iter();
     let moments =
         names.zip(&arena.moments).map(|(name, &slice)| (format!("{OPTIMIZER}{name}."), slice, ParamRole::Train));
-    [weights, statistics].into_iter().chain(moments).collect()
-}
-
-fn usage(info: &TensorInfo) -> wgpu::BufferUsages {
-    let base = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-    match info.role {
-        Role::Input | Role::Activation => base,
-        _ => base | wgpu::BufferUsages::COPY_SRC,
-    }
+    [weights, statistics].into_iter().chain(constants).chain(moments).collect()
 }
 
 /// Where each part of a batch lies in an upload slot; the samples come last, at `end`.
 struct UploadOffsets {
     labels: u64,
     crops: u64,
+    holes: u64,
     end: u64,
 }
 
@@ -474,6 +488,8 @@ fn upload_offsets(network: &Network) -> UploadOffsets {
     let inputs = network.inputs;
     let labels = inputs.step.bytes.next_multiple_of(16);
     let crops = labels + inputs.labels.bytes.next_multiple_of(16);
-    let end = crops + inputs.crops.map_or(0, |slice| slice.bytes.next_multiple_of(16));
-    UploadOffsets { labels, crops, end }
+    let bytes = |slice: Option<Slice>| slice.map_or(0, |slice| slice.bytes.next_multiple_of(16));
+    let holes = crops + bytes(inputs.crops);
+    let end = holes + bytes(inputs.holes);
+    UploadOffsets { labels, crops, holes, end }
 }

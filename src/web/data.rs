@@ -4,8 +4,7 @@ use js_sys::{Array, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::data::mnist::{self, Source};
-use crate::data::{DataError, Dataset, Split};
+use crate::data::{DataError, Dataset, DatasetSpec, Split, Stream, mnist};
 use crate::run::{RunError, Settings, engine};
 
 use super::error::{WebError, from_json, to_json};
@@ -42,7 +41,7 @@ impl Data {
         let settings = Settings::resolve(&from_json(settings)?)?;
         let mut set = match settings.spec.name {
             name if name == mnist::MNIST_MINI.name => mnist::embedded()?,
-            _ => official(&names, files)?,
+            _ => official(&settings.spec, &names, files)?,
         };
         engine::limit(&mut set, &settings);
         Ok(Self { set: Box::leak(Box::new(set)) })
@@ -92,17 +91,17 @@ impl Data {
     }
 }
 
-/// MNIST from its four files.
-fn official(names: &[String], files: &Array) -> Result<Dataset, DataError> {
+/// MNIST, or a data set in its format, from its four files.
+fn official(spec: &DatasetSpec, names: &[String], files: &Array) -> Result<Dataset, DataError> {
     let find = |wanted: &'static str| {
         let at = names.iter().position(|name| name.strip_suffix(".gz").unwrap_or(name) == wanted);
-        let missing = || DataError::MissingFile { name: mnist::MNIST.name, file: wanted, looked: names.join(", ") };
+        let missing = || DataError::MissingFile { name: spec.name, file: wanted, looked: names.join(", ") };
         let at = at.ok_or_else(missing)?;
-        let bytes = Uint8Array::from(files.get(at as u32)).to_vec();
-        Ok(Source { path: names[at].clone(), bytes: bytes.into() })
+        Ok((names[at].clone(), Uint8Array::from(files.get(at as u32)).to_vec()))
     };
     let [a, b, c, d] = mnist::FILES.map(find);
-    mnist::parse(mnist::MNIST, [a?, b?, c?, d?])
+    let found = [a?, b?, c?, d?];
+    mnist::parse(spec, found.each_ref().map(|(name, bytes)| Stream::from_bytes(name.clone(), bytes)))
 }
 
 fn no_sample(index: u32) -> WebError {

@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::checkpoint::Checkpoint;
 use crate::data::AugmentParams;
 use crate::kernels::gemm::Tuning;
-use crate::nn::Block;
+use crate::nn::{Block, Model, Op};
 use crate::run::memory::Planned;
 use crate::run::{RunError, Settings, TrainFlags, engine};
 use crate::train::{MemoryReport, Mode, Position, Samples, Session, Totals};
@@ -90,7 +90,7 @@ impl Run {
         let losses = self.session.trainer.network().losses;
         to_json(&json!({
             "settings": self.settings.flags(),
-            "blocks": model.blocks.iter().map(BlockDescription::of).collect::<Vec<_>>(),
+            "blocks": model.blocks.iter().map(|block| BlockDescription::of(block, model)).collect::<Vec<_>>(),
             "weights": { "pred": losses.pred, "sim": losses.sim },
             "parameters": model.trained_parameters(),
             "parameters_trunk": model.trunk_parameters(),
@@ -163,7 +163,7 @@ impl Run {
             );
         }
         let crop = [AugmentParams::IDENTITY];
-        let samples = Samples::Pixels { pixels: &pixels, crops: bytemuck::cast_slice(&crop) };
+        let samples = Samples::Pixels { pixels: &pixels, crops: bytemuck::cast_slice(&crop), holes: &[] };
         Ok(View(self.session.trainer.inspect(samples, 1).await?))
     }
 
@@ -178,13 +178,14 @@ impl Run {
 }
 
 impl<'b> BlockDescription<'b> {
-    fn of(block: &'b Block) -> Self {
+    fn of(block: &'b Block, model: &Model) -> Self {
+        let at = model.ops.iter().position(|op| *op == Op::Block(block.index));
         Self {
             name: &block.name,
             shape: [block.out_shape.h, block.out_shape.w, block.out_shape.c],
             pred: block.heads.pred,
             sim: block.heads.sim,
-            pooled: block.max_pool_after,
+            pooled: at.and_then(|at| model.ops.get(at + 1)) == Some(&Op::MaxPool),
         }
     }
 }

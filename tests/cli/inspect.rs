@@ -81,3 +81,30 @@ fn help_teaches() {
         assert!(text.contains(flag), "{flag}");
     }
 }
+
+#[test]
+fn kernels_are_timed_and_compared_with_an_earlier_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = stdout(&mut predsim(&["bench", "--filter", "512x512", "--json"]));
+    let results = &objects(&text)[0];
+    let case = &results["cases"][0];
+    assert_eq!(case["flops"].as_u64(), Some(2 << 27));
+    assert!(case["seconds"].as_f64().unwrap() > 0.0 && results["limits"]["flops"].as_f64().unwrap() > 0.0);
+    let file = dir.path().join("old.json");
+    fs::write(&file, &text).unwrap();
+    let text = stdout(predsim(&["bench", "--filter", "512x512", "--compare"]).arg(&file));
+    assert!(text.contains(" x as fast") && text.contains("% of the limit"), "{text}");
+    let text = stdout(&mut predsim(&[
+        "bench",
+        "step",
+        "--model",
+        "mlp",
+        "--num-hidden",
+        "16",
+        "--batch-size",
+        "32",
+        "--dataset",
+        "mnist-mini",
+    ]));
+    assert!(text.contains("a step of 32 samples") && text.contains("linear forward"), "{text}");
+}

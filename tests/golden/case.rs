@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use predsim::nn::{Architecture, InputShape, LossSup, ModelConfig, Nonlin};
+use predsim::nn::{Architecture, InputShape, LossSup, LossUnsup, ModelConfig, Nonlin};
 use predsim::train::{Optim, TrainConfig};
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
@@ -86,19 +86,9 @@ impl Case {
         self.config.get(key).and_then(Value::as_str).unwrap_or("")
     }
 
-    /// The first thing it needs that is not built.
+    /// What no case can be about.
     pub fn unsupported(&self) -> Option<String> {
-        let model = self.text("model");
-        if model.parse::<Architecture>().is_err() {
-            return Some(format!("model {model}"));
-        }
-        if self.text("loss_unsup") != "none" {
-            return Some(format!("loss_unsup {}", self.text("loss_unsup")));
-        }
-        if self.number("dropout") != 0.0 {
-            return Some("dropout (no golden case can fix its mask)".to_owned());
-        }
-        ["bio", "no_detach", "pre_act"].into_iter().find(|key| self.flag(key)).map(str::to_owned)
+        (self.number("dropout") != 0.0).then(|| "dropout (no golden case can fix its mask)".to_owned())
     }
 
     pub fn model(&self) -> Result<ModelConfig, String> {
@@ -112,12 +102,18 @@ impl Case {
             dim_in_decoder: self.count("dim_in_decoder"),
             feat_mult: self.number("feat_mult"),
             loss_sup: self.text("loss_sup").parse::<LossSup>().map_err(text)?,
+            loss_unsup: self.text("loss_unsup").parse::<LossUnsup>().map_err(text)?,
             nonlin: self.text("nonlin").parse::<Nonlin>().map_err(text)?,
             no_similarity_std: self.flag("no_similarity_std"),
             backprop: self.flag("backprop"),
             no_batch_norm: self.flag("no_batch_norm"),
+            pre_act: self.flag("pre_act"),
+            bio: self.flag("bio"),
+            target_proj_size: self.count("target_proj_size"),
             dropout: 0.0,
             beta: self.number("beta"),
+            aux_depth: 1,
+            local_modules: None,
             input,
             num_classes: self.count("num_classes"),
         })
@@ -137,6 +133,7 @@ impl Case {
             momentum: self.number("momentum"),
             weight_decay: self.number("weight_decay"),
             alpha: self.number("alpha"),
+            no_detach: self.flag("no_detach"),
             ..TrainConfig::default()
         })
     }

@@ -15,6 +15,7 @@ use super::compare::Findings;
 struct StepLosses {
     pred: Vec<f32>,
     sim: Vec<f32>,
+    unsup: Vec<f32>,
     total: Vec<f32>,
     output: f32,
 }
@@ -41,7 +42,11 @@ pub fn replay(gpu: &Rc<Gpu>, case: &Case) -> Result<Findings, String> {
 
 /// Names, shapes and roles of all parameters.
 fn compare_declarations(case: &Case, model: &Model, findings: &mut Findings) {
-    let role = |role: &Role| if *role == Role::Train { "train" } else { "stat" };
+    let role = |role: &Role| match role {
+        Role::Train => "train",
+        Role::Fixed => "fixed",
+        Role::Stat => "stat",
+    };
     let ours: HashMap<&str, (&[usize], &str)> =
         model.params.iter().map(|p| (p.name.as_str(), (p.shape.as_slice(), role(&p.role)))).collect();
     if ours.len() != case.params.len() {
@@ -99,9 +104,17 @@ fn losses_of(network: &Network, totals: &[Totals]) -> StepLosses {
     let (blocks, output) = (&totals[..network.output()], &totals[network.output()]);
     let pred = |t: &Totals| t.pred / t.samples;
     let sim = |t: &Totals| t.sim / t.samples;
-    let total = |t: &Totals| network.losses.pred * pred(t) + network.losses.sim * sim(t);
+    let unsup = |t: &Totals| t.unsup / t.samples;
+    let weights = network.losses;
+    let total = |t: &Totals| weights.pred * pred(t) + weights.sim * sim(t) + weights.unsup * unsup(t);
     let each = |f: &dyn Fn(&Totals) -> f64| blocks.iter().map(|t| f(t) as f32).collect();
-    StepLosses { pred: each(&pred), sim: each(&sim), total: each(&total), output: pred(output) as f32 }
+    StepLosses {
+        pred: each(&pred),
+        sim: each(&sim),
+        unsup: each(&unsup),
+        total: each(&total),
+        output: pred(output) as f32,
+    }
 }
 
 fn compare_losses(case: &Case, losses: &[StepLosses], findings: &mut Findings) {
@@ -110,6 +123,7 @@ fn compare_losses(case: &Case, losses: &[StepLosses], findings: &mut Findings) {
     if !case.backprop() {
         rows.push(("loss_pred", all(&|l| l.pred.clone())));
         rows.push(("loss_sim", all(&|l| l.sim.clone())));
+        rows.push(("loss_unsup", all(&|l| l.unsup.clone())));
         rows.push(("loss_total", all(&|l| l.total.clone())));
     }
     for (name, got) in rows {
@@ -152,13 +166,20 @@ fn compare_statistics(case: &Case, when: &str, tensors: &[NamedTensor], findings
     }
 }
 
-/// Parameters after the steps, then evaluation with the golden ones loaded.
+/// Parameters after the steps (constants unchanged), then evaluation with the golden ones loaded.
 async fn compare_final(trainer: &mut Trainer, case: &Case, findings: &mut Findings) -> Result<(), String> {
     let text = |error: predsim::train::TrainError| error.to_string();
     let lr = trainer.network().train.lr;
     let tensors = trainer.save(false).await.map_err(text)?;
     compare_statistics(case, "final", &tensors, findings);
+    let fixed = |name: &str| case.params.iter().any(|param| param.name == name && param.role == "fixed");
     for tensor in tensors.iter().filter(|tensor| !tensor.name.contains(".running_")) {
+        if fixed(&tensor.name) {
+            if tensor.values != case.tensor(&format!("init.{}", tensor.name))?.values {
+                findings.error(format!("{} is fixed and has moved", tensor.name));
+            }
+            continue;
+        }
         let want = &case.tensor(&format!("final.{}", tensor.name))?.values;
         if case.null_grad.contains(&tensor.name) {
             findings.null_final(case, lr, &tensor.name, &tensor.values, want);
@@ -168,7 +189,8 @@ async fn compare_final(trainer: &mut Trainer, case: &Case, findings: &mut Findin
         }
     }
     findings.close_updates(case);
-    trainer.load(|name| case.find(&format!("final.{name}")).map(|tensor| tensor.values.clone())).map_err(text)?;
+    let last = |name: &str| case.find(&format!("final.{name}")).or_else(|| case.find(&format!("init.{name}")));
+    trainer.load(|name| last(name).map(|tensor| tensor.values.clone())).map_err(text)?;
     let (x, labels) = batch_of(case, trainer.network().model.input, 0)?;
     trainer.evaluate(Samples::Floats(&x), &labels).await.map_err(text)?;
     let output = trainer.network().output();

@@ -1,11 +1,10 @@
 //! Batch statistics and the normalised, activated forward pass.
 
-use predsim::gpu::Lab;
 use predsim::kernels::Activation;
 use predsim::kernels::batchnorm::{BatchNorm, Normalised};
 use proptest::prelude::*;
 
-use crate::support::{assert_close, gpu, random, wait};
+use crate::support::{FencedLab, assert_close, random, wide};
 
 const EPSILON: f64 = 1e-5;
 
@@ -21,10 +20,6 @@ pub fn act(activation: Activation, z: f64) -> f64 {
     }
 }
 
-pub fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&v| f64::from(v)).collect()
-}
-
 /// Mean and biased variance of each column of `[rows, c]`.
 pub fn moments(x: &[f64], rows: usize, c: usize) -> (Vec<f64>, Vec<f64>) {
     let column = |k: usize| (0..rows).map(move |r| x[r * c + k]);
@@ -36,13 +31,13 @@ pub fn moments(x: &[f64], rows: usize, c: usize) -> (Vec<f64>, Vec<f64>) {
 /// Runs `statistics` on `x` and returns (saved, running) as the device has them.
 fn device_statistics(rows: usize, c: usize, x: &[f32], running: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let norm = BatchNorm { rows: rows as u32, channels: c as u32 };
-    let mut lab = Lab::new(gpu());
-    let x = lab.tensor(x).unwrap();
-    let workspace = lab.poisoned(norm.workspace_bytes()).unwrap();
-    let running = lab.tensor(running).unwrap();
-    let saved = lab.poisoned(8 * c as u64).unwrap();
-    lab.run(norm.statistics(x, workspace, running, saved)).unwrap();
-    (wait(lab.read(saved)), wait(lab.read(running)))
+    let mut lab = FencedLab::new();
+    let x = lab.tensor(x);
+    let workspace = lab.poisoned(norm.workspace_bytes());
+    let running = lab.tensor(running);
+    let saved = lab.poisoned(8 * c as u64);
+    lab.run(norm.statistics(x, workspace, running, saved));
+    (lab.read(saved), lab.read(running))
 }
 
 fn check_statistics(rows: usize, c: usize, x: &[f32], seed: u64) {
@@ -76,24 +71,31 @@ proptest! {
         let x = random(seed, rows * c);
         let saved: Vec<f32> = random(seed ^ 1, 2 * c).iter().map(|v| v + 1.5).collect();
         let affine = random(seed ^ 2, 2 * c);
-        let mut lab = Lab::new(gpu());
-        let y = lab.tensor(&x).unwrap();
+        let mut lab = FencedLab::new();
+        let y = lab.tensor(&x);
         let normalised = Normalised {
             y,
-            saved: lab.tensor(&saved).unwrap(),
-            affine: lab.tensor(&affine).unwrap(),
+            saved: lab.tensor(&saved),
+            affine: lab.tensor(&affine),
             activation,
         };
-        let h = lab.poisoned(4 * x.len() as u64).unwrap();
-        let plain = lab.poisoned(4 * x.len() as u64).unwrap();
-        lab.run(vec![norm.apply(normalised, h), norm.activate(y, plain, activation)]).unwrap();
+        let shortcut = random(seed ^ 3, x.len());
+        let residual = lab.tensor(&shortcut);
+        let [h, plain, h_onto, plain_onto] = [0; 4].map(|_| lab.poisoned(4 * x.len() as u64));
+        lab.run(vec![
+            norm.apply(normalised, h),
+            norm.activate(y, plain, activation),
+            norm.apply_onto(normalised, residual, h_onto),
+            norm.activate_onto(y, residual, plain_onto, activation),
+        ]);
         let (v, s, a) = (wide(&x), wide(&saved), wide(&affine));
-        let want: Vec<f64> = (0..x.len())
-            .map(|i| act(activation, a[i % c] * (v[i] - s[i % c]) * s[c + i % c] + a[c + i % c]))
-            .collect();
-        assert_close("h", &wait(lab.read::<f32>(h)), &want, 1e-5);
-        let want: Vec<f64> = v.iter().map(|&v| act(activation, v)).collect();
-        assert_close("act(x)", &wait(lab.read::<f32>(plain)), &want, 1e-6);
+        let z: Vec<f64> = (0..x.len()).map(|i| a[i % c] * (v[i] - s[i % c]) * s[c + i % c] + a[c + i % c]).collect();
+        let onto = |z: &[f64]| z.iter().zip(&shortcut).map(|(z, r)| z + f64::from(*r)).collect::<Vec<f64>>();
+        let after = |z: &[f64]| z.iter().map(|&z| act(activation, z)).collect::<Vec<f64>>();
+        assert_close("h", &lab.read::<f32>(h), &after(&z), 1e-5);
+        assert_close("act(x)", &lab.read::<f32>(plain), &after(&v), 1e-6);
+        assert_close("h with a shortcut", &lab.read::<f32>(h_onto), &after(&onto(&z)), 1e-5);
+        assert_close("act(x + shortcut)", &lab.read::<f32>(plain_onto), &after(&onto(&v)), 1e-6);
     }
 }
 
@@ -103,6 +105,19 @@ fn statistics_of_many_rows_far_from_zero_stay_accurate() {
     let (rows, c) = (20_011, 8);
     let x: Vec<f32> = random(7, rows * c).iter().map(|v| v + 17.0).collect();
     check_statistics(rows, c, &x, 7);
+}
+
+#[test]
+fn running_statistics_move_by_the_momentum_asked_for() {
+    let norm = BatchNorm { rows: 4, channels: 4 };
+    // Every column has mean 3 and variances 5 (biased) and 20 / 3.
+    let x: Vec<f32> = [0.0, 2.0, 4.0, 6.0].iter().flat_map(|&v| [v; 4]).collect();
+    let mut lab = FencedLab::new();
+    let (x, running) = (lab.tensor(&x), lab.tensor(&[[1.0f32; 4], [2.0; 4]].concat()));
+    let (workspace, saved) = (lab.poisoned(norm.workspace_bytes()), lab.poisoned(32));
+    lab.run(norm.statistics_by(0.9, x, workspace, running, saved));
+    let want = [[1.0 + 0.9 * 2.0; 4], [2.0 + 0.9 * (20.0 / 3.0 - 2.0); 4]].concat();
+    assert_close("running", &lab.read::<f32>(running), &want, 1e-6);
 }
 
 #[test]
@@ -129,21 +144,21 @@ fn evaluation_uses_the_running_statistics() {
     let c = 12;
     let norm = BatchNorm { rows: 5, channels: c as u32 };
     let running: Vec<f32> = random(11, 2 * c).iter().map(|v| v.abs()).collect();
-    let mut lab = Lab::new(gpu());
-    let (from, saved) = (lab.tensor(&running).unwrap(), lab.poisoned(8 * c as u64).unwrap());
-    lab.run(vec![norm.statistics_eval(from, saved)]).unwrap();
+    let mut lab = FencedLab::new();
+    let (from, saved) = (lab.tensor(&running), lab.poisoned(8 * c as u64));
+    lab.run(vec![norm.statistics_eval(from, saved)]);
     let mut want = wide(&running);
     want[c..].iter_mut().for_each(|v| *v = 1.0 / (*v + EPSILON).sqrt());
-    assert_close("saved", &wait(lab.read::<f32>(saved)), &want, 1e-6);
+    assert_close("saved", &lab.read::<f32>(saved), &want, 1e-6);
 }
 
 #[test]
 fn activations_keep_nan() {
     for activation in Activation::ALL {
-        let mut lab = Lab::new(gpu());
-        let (x, h) = (lab.tensor(&[f32::NAN, 0.0, -1.0, 2.0]).unwrap(), lab.tensor(&[0.0f32; 4]).unwrap());
-        lab.run(vec![BatchNorm { rows: 1, channels: 4 }.activate(x, h, activation)]).unwrap();
-        let got: Vec<f32> = wait(lab.read(h));
+        let mut lab = FencedLab::new();
+        let (x, h) = (lab.tensor(&[f32::NAN, 0.0, -1.0, 2.0]), lab.tensor(&[0.0f32; 4]));
+        lab.run(vec![BatchNorm { rows: 1, channels: 4 }.activate(x, h, activation)]);
+        let got: Vec<f32> = lab.read(h);
         assert!(got[0].is_nan(), "{activation:?}");
         assert_eq!(f64::from(got[3]), act(activation, 2.0));
     }

@@ -1,14 +1,14 @@
 //! Gradients of normalisation and activation, from a dense source, a pooled source, and both.
 
-use predsim::gpu::{Dispatch, Lab, Slice};
+use predsim::gpu::{Dispatch, Slice};
 use predsim::kernels::Activation;
 use predsim::kernels::batchnorm::{BatchNorm, Normalised};
 use predsim::kernels::batchnorm_backward::Upstream;
 use predsim::kernels::pool::PoolGeometry;
 use proptest::prelude::*;
 
-use crate::batchnorm::{act, activation, moments, wide};
-use crate::support::{assert_close, gpu, random, wait};
+use crate::batchnorm::{act, activation, moments};
+use crate::support::{FencedLab, assert_close, random, wide};
 
 /// The gradient of a map from the gradient of its pooled copy.
 fn unpool(pool: &PoolGeometry, dp: &[f64]) -> Vec<f64> {
@@ -130,23 +130,22 @@ impl Case {
         Inputs { y, saved, affine, dense, dp, dh }
     }
 
-    fn upstream(&self, lab: &mut Lab<'_>, inputs: &Inputs) -> Upstream {
-        let gradient =
-            if self.dense { lab.tensor(&inputs.dense).unwrap() } else { lab.poisoned(4 * self.len() as u64).unwrap() };
-        let pooled = self.pooled.then(|| (lab.tensor(&inputs.dp).unwrap(), self.pool));
+    fn upstream(&self, lab: &mut FencedLab, inputs: &Inputs) -> Upstream {
+        let gradient = if self.dense { lab.tensor(&inputs.dense) } else { lab.poisoned(4 * self.len() as u64) };
+        let pooled = self.pooled.then(|| (lab.tensor(&inputs.dp), self.pool));
         Upstream { gradient, dense: self.dense, pooled }
     }
 
-    fn run(&self, lab: &mut Lab<'_>, inputs: &Inputs) -> (Slice, Slice, Vec<Dispatch>) {
+    fn run(&self, lab: &mut FencedLab, inputs: &Inputs) -> (Slice, Slice, Vec<Dispatch>) {
         let of = Normalised {
-            y: lab.tensor(&inputs.y).unwrap(),
-            saved: lab.tensor(&inputs.saved).unwrap(),
-            affine: lab.tensor(&inputs.affine).unwrap(),
+            y: lab.tensor(&inputs.y),
+            saved: lab.tensor(&inputs.saved),
+            affine: lab.tensor(&inputs.affine),
             activation: self.activation,
         };
         let upstream = self.upstream(lab, inputs);
-        let daffine = lab.poisoned(8 * u64::from(self.pool.channels)).unwrap();
-        let workspace = lab.poisoned(self.norm().workspace_bytes()).unwrap();
+        let daffine = lab.poisoned(8 * u64::from(self.pool.channels));
+        let workspace = lab.poisoned(self.norm().workspace_bytes());
         (upstream.gradient, daffine, self.norm().backward(of, upstream, daffine, workspace))
     }
 
@@ -155,9 +154,9 @@ impl Case {
         let c = self.pool.channels as usize;
         let (y, saved, affine) = (wide(&inputs.y), wide(&inputs.saved), wide(&inputs.affine));
         let want = reference(c, &y, &saved, &affine, &inputs.dh, self.activation);
-        let mut lab = Lab::new(gpu());
+        let mut lab = FencedLab::new();
         let (dy, daffine, dispatches) = self.run(&mut lab, &inputs);
-        lab.run(dispatches).unwrap();
+        lab.run(dispatches);
         // Relative to the sums' terms: a sum may cancel to nearly nothing.
         let scale = inputs.dh.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
         let close = |what: &str, got: &[f32], want: &[f64]| {
@@ -165,8 +164,8 @@ impl Case {
                 assert!((f64::from(g) - w).abs() <= 1e-5 * scale.max(w.abs()), "{what}[{i}]: got {g}, want {w}");
             }
         };
-        close("daffine", &wait(lab.read::<f32>(daffine)), &want.daffine);
-        close("dy", &wait(lab.read::<f32>(dy)), &want.dy);
+        close("daffine", &lab.read::<f32>(daffine), &want.daffine);
+        close("dy", &lab.read::<f32>(dy), &want.dy);
     }
 }
 
@@ -181,14 +180,37 @@ proptest! {
     #[test]
     fn activation_backward_matches(case in cases()) {
         let inputs = case.inputs();
-        let mut lab = Lab::new(gpu());
-        let y = lab.tensor(&inputs.y).unwrap();
+        let mut lab = FencedLab::new();
+        let y = lab.tensor(&inputs.y);
         let upstream = case.upstream(&mut lab, &inputs);
-        lab.run(vec![case.norm().backward_activation(y, upstream, case.activation)]).unwrap();
+        lab.run(vec![case.norm().backward_activation(y, upstream, case.activation)]);
         let want: Vec<f64> =
             inputs.y.iter().zip(&inputs.dh).map(|(&y, dh)| dh * dact(case.activation, f64::from(y))).collect();
-        assert_close("dy", &wait(lab.read::<f32>(upstream.gradient)), &want, 1e-6);
+        assert_close("dy", &lab.read::<f32>(upstream.gradient), &want, 1e-6);
     }
+}
+
+#[test]
+fn the_norms_gradients_alone_leave_the_upstream_as_it_is() {
+    let pool = PoolGeometry { batch: 3, height: 5, width: 4, channels: 8, kh: 2, kw: 2, pad_h: 1, pad_w: 0 };
+    let case = Case { pool, dense: true, pooled: true, activation: Activation::Relu, seed: 11 };
+    let inputs = case.inputs();
+    let mut lab = FencedLab::new();
+    let (_, want, dispatches) = case.run(&mut lab, &inputs);
+    lab.run(dispatches);
+    let want: Vec<f32> = lab.read(want);
+    let of = Normalised {
+        y: lab.tensor(&inputs.y),
+        saved: lab.tensor(&inputs.saved),
+        affine: lab.tensor(&inputs.affine),
+        activation: case.activation,
+    };
+    let upstream = case.upstream(&mut lab, &inputs);
+    let daffine = lab.poisoned(8 * u64::from(pool.channels));
+    let workspace = lab.poisoned(case.norm().workspace_bytes());
+    lab.run(case.norm().backward_affine(of, upstream, daffine, workspace));
+    assert_eq!(lab.read::<f32>(daffine), want);
+    assert_eq!(lab.read::<f32>(upstream.gradient), inputs.dense);
 }
 
 #[test]
@@ -206,11 +228,11 @@ fn a_dense_layer_is_a_pooling_of_single_pixels() {
 #[test]
 fn derivatives_at_zero_are_those_of_pytorch() {
     for (activation, want) in [(Activation::None, 1.0), (Activation::Relu, 0.0), (Activation::LeakyRelu, 0.01)] {
-        let mut lab = Lab::new(gpu());
-        let (y, gradient) = (lab.tensor(&[0.0f32; 4]).unwrap(), lab.tensor(&[1.0f32; 4]).unwrap());
+        let mut lab = FencedLab::new();
+        let (y, gradient) = (lab.tensor(&[0.0f32; 4]), lab.tensor(&[1.0f32; 4]));
         let upstream = Upstream { gradient, dense: true, pooled: None };
-        lab.run(vec![BatchNorm { rows: 1, channels: 4 }.backward_activation(y, upstream, activation)]).unwrap();
-        assert_eq!(wait(lab.read::<f32>(gradient)), [want; 4]);
+        lab.run(vec![BatchNorm { rows: 1, channels: 4 }.backward_activation(y, upstream, activation)]);
+        assert_eq!(lab.read::<f32>(gradient), [want; 4]);
     }
 }
 
@@ -218,10 +240,10 @@ fn derivatives_at_zero_are_those_of_pytorch() {
 fn without_a_source_the_gradient_is_zero() {
     let pool = PoolGeometry { batch: 2, height: 3, width: 1, channels: 4, kh: 1, kw: 1, pad_h: 0, pad_w: 0 };
     let case = Case { pool, dense: false, pooled: false, activation: Activation::Relu, seed: 7 };
-    let mut lab = Lab::new(gpu());
+    let mut lab = FencedLab::new();
     let (dy, _, dispatches) = case.run(&mut lab, &case.inputs());
-    lab.run(dispatches).unwrap();
-    assert!(wait(lab.read::<f32>(dy)).iter().all(|&v| v == 0.0));
+    lab.run(dispatches);
+    assert!(lab.read::<f32>(dy).iter().all(|&v| v == 0.0));
 }
 
 /// The reference itself, against central differences of the forward pass.

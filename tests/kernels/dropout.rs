@@ -1,11 +1,10 @@
 //! Dropout's masks: exactly those of the reference, the right share of them, the same backward, others elsewhere.
 
-use predsim::gpu::Lab;
 use predsim::kernels::StepParams;
 use predsim::kernels::dropout::Dropout;
 use proptest::prelude::*;
 
-use crate::support::{gpu, random, wait};
+use crate::support::{FencedLab, random};
 
 fn scramble(mut h: u32) -> u32 {
     h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
@@ -34,10 +33,10 @@ fn mask(dropout: &Dropout, step: &StepParams) -> Vec<f32> {
 }
 
 fn run(dropout: &Dropout, step: &StepParams, x: &[f32]) -> Vec<f32> {
-    let mut lab = Lab::new(gpu());
-    let (step, x) = (lab.tensor(&[*step]).unwrap(), lab.tensor(x).unwrap());
-    lab.run(vec![dropout.forward(step, x)]).unwrap();
-    wait(lab.read(x))
+    let mut lab = FencedLab::new();
+    let (step, x) = (lab.tensor(&[*step]), lab.tensor(x));
+    lab.run(vec![dropout.forward(step, x)]);
+    lab.read(x)
 }
 
 fn ones(dropout: &Dropout) -> Vec<f32> {

@@ -1,11 +1,9 @@
 //! Average pooling with padding, maximum pooling and its gradient.
 
-use predsim::gpu::Lab;
 use predsim::kernels::pool::{MaxPool, PoolGeometry};
 use proptest::prelude::*;
 
-use crate::batchnorm::wide;
-use crate::support::{assert_close, gpu, random, wait};
+use crate::support::{FencedLab, assert_close, random, wide};
 
 fn average(pool: &PoolGeometry, x: &[f64]) -> Vec<f64> {
     let [n, h, w, c] = [pool.batch, pool.height, pool.width, pool.channels].map(|v| v as usize);
@@ -61,10 +59,37 @@ proptest! {
         let x = random(seed, (batch * height * width * 4 * groups) as usize);
         let want = average(&pool, &wide(&x));
         prop_assert_eq!(want.len() as u32, batch * pool.out_height() * pool.out_width() * 4 * groups);
-        let mut lab = Lab::new(gpu());
-        let (x, out) = (lab.tensor(&x).unwrap(), lab.poisoned(4 * want.len() as u64).unwrap());
-        lab.run(vec![pool.average(x, out)]).unwrap();
-        assert_close("average", &wait(lab.read::<f32>(out)), &want, 1e-6);
+        let mut lab = FencedLab::new();
+        let (x, out) = (lab.tensor(&x), lab.poisoned(4 * want.len() as u64));
+        lab.run(vec![pool.average(x, out)]);
+        assert_close("average", &lab.read::<f32>(out), &want, 1e-6);
+    }
+
+    #[test]
+    fn the_gradient_of_an_average_is_spread_over_its_window(
+        (batch, height, width, groups) in (1u32..4, 1u32..14, 1u32..14, 1u32..5),
+        (kh, kw, pad_h, pad_w) in (1u32..9, 1u32..9, 0u32..4, 0u32..4),
+        seed in any::<u64>(),
+    ) {
+        let (pad_h, pad_w) = (pad_h.min(kh / 2), pad_w.min(kw / 2));
+        let pool = PoolGeometry { batch, height, width, channels: 4 * groups, kh, kw, pad_h, pad_w };
+        let pixels = (batch * height * width) as usize * 4 * groups as usize;
+        let windows = (batch * pool.out_height() * pool.out_width() * 4 * groups) as usize;
+        prop_assume!(windows > 0);
+        let dout = random(seed, windows);
+        let mut lab = FencedLab::new();
+        let (gradient, dx) = (lab.tensor(&dout), lab.poisoned(4 * pixels as u64));
+        lab.run(vec![pool.average_backward(gradient, dx)]);
+        // Averaging is linear: the gradient is what makes dout . average(x) = dx . x for every x.
+        let dx = wide(&lab.read::<f32>(dx));
+        let x = wide(&random(seed ^ 1, pixels));
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let (there, back) = (dot(&wide(&dout), &average(&pool, &x)), dot(&dx, &x));
+        prop_assert!((there - back).abs() < 1e-5 * (pixels as f64).sqrt(), "{} against {}", there, back);
+        // And each value is a window's share, or nothing.
+        let shares: Vec<f64> = dout.iter().map(|&d| f64::from(d) / f64::from(kh * kw)).collect();
+        let known = |v: &f64| *v == 0.0 || shares.iter().any(|s| (s - v).abs() < 1e-6);
+        prop_assert!(dx.iter().all(known));
     }
 
     #[test]
@@ -83,17 +108,15 @@ proptest! {
         let dout = random(seed ^ 1, maxima.len());
         let mut want = vec![0.0; x.len()];
         positions.iter().zip(&dout).for_each(|(&at, &d)| want[at] = d);
-        let mut lab = Lab::new(gpu());
-        let dx = lab.poisoned(4 * x.len() as u64).unwrap();
-        let x = lab.tensor(&x).unwrap();
-        // A map one pixel high or wide has no window, but a binding holds one vec4 at least.
-        let dout = lab.tensor(if dout.is_empty() { &[f32::NAN; 4] } else { dout.as_slice() }).unwrap();
-        let out = lab.poisoned(4 * maxima.len().max(4) as u64).unwrap();
-        lab.run(vec![pool.forward(x, out), pool.backward(x, dout, dx)]).unwrap();
-        if !maxima.is_empty() {
-            prop_assert_eq!(wait(lab.read::<f32>(out)), maxima);
-        }
-        prop_assert_eq!(wait(lab.read::<f32>(dx)), want);
+        let mut lab = FencedLab::new();
+        let dx = lab.poisoned(4 * x.len() as u64);
+        let x = lab.tensor(&x);
+        // A map one pixel high or wide has no window: both are empty then.
+        let dout = lab.tensor(&dout);
+        let out = lab.poisoned(4 * maxima.len() as u64);
+        lab.run(vec![pool.forward(x, out), pool.backward(x, dout, dx)]);
+        prop_assert_eq!(lab.read::<f32>(out), maxima);
+        prop_assert_eq!(lab.read::<f32>(dx), want);
     }
 }
 
@@ -101,8 +124,8 @@ proptest! {
 fn a_window_larger_than_the_map_gives_nothing() {
     let pool = PoolGeometry { batch: 1, height: 3, width: 3, channels: 4, kh: 5, kw: 0, pad_h: 0, pad_w: 0 };
     assert_eq!((pool.out_height(), pool.out_width()), (0, 0));
-    let mut lab = Lab::new(gpu());
-    let (x, out) = (lab.tensor(&[1.0f32; 36]).unwrap(), lab.tensor(&[7.0f32; 4]).unwrap());
-    lab.run(vec![pool.average(x, out)]).unwrap();
-    assert_eq!(wait(lab.read::<f32>(out)), [7.0; 4]);
+    let mut lab = FencedLab::new();
+    let (x, out) = (lab.tensor(&[1.0f32; 36]), lab.tensor(&[7.0f32; 4]));
+    lab.run(vec![pool.average(x, out)]);
+    assert_eq!(lab.read::<f32>(out), [7.0; 4]);
 }

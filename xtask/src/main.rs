@@ -6,18 +6,17 @@
 use std::process::ExitCode;
 
 use xtask::steps::{Failure, Step, run_all};
-use xtask::vulkan;
+use xtask::{vulkan, wasm};
 
 const HELP: &str = "\
 cargo xtask COMMAND: the two commands of the README, and what developers need besides
 
-  quickstart [FLAG...]  builds predsim and trains a small network on embedded MNIST digits, in at most two minutes on
+  quickstart [FLAG...]  builds predsim and trains a small network on embedded MNIST digits, in minutes on
                         two cores without a GPU; flags go to `predsim train` (try --epochs 8)
   test [FILTER...]      everything that has to pass: formatting, clippy, docs, all tests, the wasm32 build; with a
                         filter only the tests whose names contain it
   bench [ARG...]        kernel benchmarks (`cargo bench`); arguments go to cargo, e.g. `--bench gemm`
   web                   builds the page into target/web: a static site, for any server
-  web --test            builds the page and tests it in Chromium
   serve [--port N]      serves target/web on localhost and prints the address
   help                  this text
 
@@ -81,7 +80,7 @@ fn test(filters: &[String]) -> Result<(), Failure> {
             .env("RUSTDOCFLAGS", "-D warnings"),
         tests,
     ])?;
-    web("web", &["--test".to_owned()])
+    wasm()
 }
 
 /// The page's commands, by the crate that knows them.
@@ -97,4 +96,13 @@ fn ensure_component(name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     run_all(vec![Step::new(&format!("install {name}"), "rustup", &["component", "add", name])])
+}
+
+/// The library has to build for the browser. Where the target cannot be had, that is said, not hidden.
+fn wasm() -> Result<(), Failure> {
+    if !wasm::ensure_target() {
+        println!("\nSKIPPED: the {0} build: `rustup target add {0}` does not work here", wasm::TARGET);
+        return Ok(());
+    }
+    run_all(vec![Step::cargo("library for the browser", &["build", "--release", "--lib", "--target", wasm::TARGET])])
 }

@@ -1,0 +1,161 @@
+//! What is timed.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::gpu::{Dispatch, GpuError, Lab, Slice, TensorId};
+use crate::kernels::conv2d::Conv2d;
+use crate::kernels::gemm::{Gemm, Op, Tuning};
+use crate::train::{Mode, Network, Plan, Pool};
+
+/// Sides of the square matrix products.
+const GEMM_SIDES: [u32; 4] = [512, 1024, 2048, 4096];
+/// Convolutions of VGG8B on 28x28 pictures: channels in, channels out, side.
+const CONVOLUTIONS: [[u32; 3]; 2] = [[128, 256, 28], [256, 512, 14]];
+/// Samples of the headline convolutions.
+const CONVOLUTION_BATCH: u32 = 32;
+
+/// Dispatches to time, on tensors that are made for them.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// What it is.
+    pub name: String,
+    /// Bytes that have to be read and written at the least: every tensor once.
+    pub bytes: u64,
+    dispatches: Vec<Dispatch>,
+}
+
+impl Case {
+    /// `dispatches`, whose tensors may have any numbers.
+    pub fn new(name: impl Into<String>, dispatches: Vec<Dispatch>) -> Self {
+        let mut extents: BTreeMap<(TensorId, bool), u64> = BTreeMap::new();
+        for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
+            let bytes = extents.entry((binding.slice.tensor, binding.access.writes())).or_default();
+            *bytes = (*bytes).max(binding.slice.bytes);
+        }
+        Self { name: name.into(), bytes: extents.values().sum(), dispatches }
+    }
+
+    /// The same dispatches on tensors of `lab`, which hold small numbers.
+    ///
+    /// # Errors
+    /// If a tensor cannot be made.
+    pub fn on(&self, lab: &mut Lab<'_>) -> Result<Vec<Dispatch>, GpuError> {
+        let mut extents: BTreeMap<TensorId, u64> = BTreeMap::new();
+        for Slice { tensor, offset, bytes } in self.slices() {
+            let extent = extents.entry(tensor).or_default();
+            *extent = (*extent).max(offset + bytes);
+        }
+        let mut made = BTreeMap::new();
+        for (id, bytes) in extents {
+            made.insert(id, lab.tensor(&numbers((bytes / 4) as usize))?.tensor);
+        }
+        let mut dispatches = self.dispatches.clone();
+        for binding in dispatches.iter_mut().flat_map(|dispatch| &mut dispatch.bindings) {
+            binding.slice.tensor = made[&binding.slice.tensor];
+        }
+        Ok(dispatches)
+    }
+
+    fn slices(&self) -> impl Iterator<Item = Slice> {
+        self.dispatches.iter().flat_map(|dispatch| &dispatch.bindings).map(|binding| binding.slice)
+    }
+}
+
+/// Numbers in [-0.5, 0.5) without a short period.
+fn numbers(len: usize) -> Vec<f32> {
+    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / (1u32 << 24) as f32 - 0.5).collect()
+}
+
+/// A tensor of a case, whole.
+fn tensor(id: u32, elements: u64) -> Slice {
+    Slice { tensor: TensorId(id), offset: 0, bytes: 4 * elements }
+}
+
+fn workspace(bytes: u64) -> Option<Slice> {
+    (bytes > 0).then(|| tensor(9, bytes / 4))
+}
+
+/// Matrix products and convolutions at the shapes that engines are compared at.
+pub fn headline(tuning: Tuning) -> Vec<Case> {
+    let mut cases: Vec<Case> = GEMM_SIDES.into_iter().map(|side| gemm(side, tuning)).collect();
+    for [cin, cout, side] in CONVOLUTIONS {
+        let conv = Conv2d {
+            batch: CONVOLUTION_BATCH,
+            height: side,
+            width: side,
+            cin,
+            cout,
+            kernel: 3,
+            stride: 1,
+            pad: 1,
+            tuning,
+        };
+        cases.extend(convolution(&conv));
+    }
+    cases
+}
+
+fn gemm(side: u32, tuning: Tuning) -> Case {
+    let gemm = Gemm { m: side, n: side, k: side, op: Op::Nn, tuning };
+    let elements = u64::from(side) * u64::from(side);
+    let [a, b, c] = [0, 1, 2].map(|id| tensor(id, elements));
+    let dispatches = gemm.dispatches("gemm", [a, b], None, c, workspace(gemm.workspace_bytes()));
+    Case::new(format!("gemm {side}x{side}x{side}"), dispatches)
+}
+
+fn convolution(conv: &Conv2d) -> [Case; 3] {
+    let pixels = u64::from(conv.batch) * u64::from(conv.height) * u64::from(conv.width);
+    let x = tensor(0, pixels * u64::from(conv.cin));
+    let y = tensor(1, pixels * u64::from(conv.cout));
+    let w = tensor(2, 9 * u64::from(conv.cin) * u64::from(conv.cout));
+    let bias = tensor(3, u64::from(conv.cout));
+    let name = |what: &str| {
+        let Conv2d { batch, height, cin, cout, .. } = conv;
+        format!("conv {what} 3x3 {cin}->{cout} at {height}x{height}, batch {batch}")
+    };
+    let weight = conv.backward_weight("conv dW", [x, y], w, workspace(conv.workspace_bytes()));
+    [
+        Case::new(name("forward"), conv.forward("conv forward", x, w, Some(bias), y)),
+        Case::new(name("dX"), conv.backward_input("conv dX", y, w, x)),
+        Case::new(name("dW"), weight),
+    ]
+}
+
+/// Each different dispatch of a training step of `batch` samples, named after the block that it comes from first.
+pub fn of_network(title: &str, network: &Network, batch: u32) -> Vec<Case> {
+    let plan = Plan::new(network, Mode::Train, batch, &mut Pool::default());
+    let mut seen = HashSet::new();
+    let mut cases = Vec::new();
+    for stage in &plan.stages {
+        for dispatch in &stage.dispatches {
+            let sizes: Vec<u64> = dispatch.bindings.iter().map(|binding| binding.slice.bytes).collect();
+            if seen.insert((dispatch.pipeline.label(), dispatch.params.clone(), sizes)) {
+                let name = format!("{title} {} {}", stage.name, dispatch.label);
+                cases.push(Case::new(name, vec![dispatch.clone()]));
+            }
+        }
+    }
+    cases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_work_is_counted() {
+        let cases = headline(Tuning::portable());
+        let names: HashSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+        assert_eq!(names.len(), cases.len());
+        let flops = |name: &str| {
+            let case = cases.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("no {name}"));
+            case.dispatches.iter().map(|dispatch| dispatch.flops).sum::<u64>()
+        };
+        assert_eq!(flops("gemm 1024x1024x1024"), 2 << 30);
+        let products = 2 * 32 * 28 * 28 * 9 * 128 * 256;
+        for what in ["forward", "dX", "dW"] {
+            assert_eq!(flops(&format!("conv {what} 3x3 128->256 at 28x28, batch 32")), products);
+        }
+        assert!(cases[0].bytes >= 3 * 4 * 512 * 512);
+    }
+}

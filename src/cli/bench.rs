@@ -1,0 +1,245 @@
+//! `predsim bench`: kernels against the adapter's limits and against an earlier run; `predsim bench step`: where the time of a
+//! training step goes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::bench::{Case, Limits, Measurement, cases, measure};
+use crate::gpu::{Gpu, StageTime, Wanted, block_on};
+use crate::kernels::gemm::Tuning;
+use crate::nn::{Architecture, InputShape, Model, ModelConfig};
+use crate::train::{Mode, Network, Position, Session, Source, TrainConfig};
+
+use super::engine;
+use super::error::CliError;
+use super::output;
+use super::recipe::Recipe;
+use crate::run::TrainFlags;
+
+/// Flags of `predsim bench`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// Only the cases whose names contain this text
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Also every different kernel call of a training step of these networks on 32x32 colour pictures
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    models: Vec<Architecture>,
+    /// Samples in a step of those networks
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    batch_size: usize,
+    /// Adapter to run on: a part of its name or its number in `predsim devices`
+    #[arg(long, value_name = "NAME|INDEX")]
+    adapter: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Also print how much faster each case is than in this file of an earlier `--json`
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Time whole training steps and list the kernels' shares
+    Step(Box<StepArgs>),
+}
+
+/// Flags of `predsim bench step`.
+#[derive(Debug, Args)]
+pub struct StepArgs {
+    /// A recipe's name or its TOML file; flags given besides go over it
+    #[arg(long, value_name = "NAME|FILE")]
+    recipe: Option<String>,
+    /// Steps to time, of which the median is taken
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    steps: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    flags: TrainFlags,
+}
+
+/// What `--json` prints and `--compare` reads.
+#[derive(Debug, Serialize, Deserialize)]
+struct Results {
+    adapter: String,
+    driver: String,
+    limits: Limits,
+    cases: Vec<Measurement>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`CliError`].
+pub fn run(args: &BenchArgs) -> Result<(), CliError> {
+    if let Some(What::Step(args)) = &args.what {
+        return step(args);
+    }
+    let before = args.compare.as_deref().map(read).transpose()?;
+    let wanted = args.adapter.as_deref().map_or(Wanted::Best, crate::run::settings::wanted);
+    let gpu = engine::open_gpu(&wanted)?;
+    let cases = select(args, &gpu)?;
+    let limits = Limits::measure(&gpu)?;
+    if !args.json {
+        output::adapter(&gpu)?;
+        output::line(&format!(
+            "its limits: {:.1} GFLOP/s of multiply-adds on registers, {:.1} GB/s of a copy\n",
+            limits.flops / 1e9,
+            limits.bytes / 1e9
+        ))?;
+    }
+    let mut measured = Vec::with_capacity(cases.len());
+    for case in &cases {
+        let measurement = measure(&gpu, case)?;
+        if !args.json {
+            print(&measurement, limits, before.as_ref())?;
+        }
+        measured.push(measurement);
+    }
+    if !args.json {
+        return Ok(());
+    }
+    output::json(&Results {
+        adapter: gpu.info.name.clone(),
+        driver: gpu.info.driver_info.clone(),
+        limits,
+        cases: measured,
+    })
+}
+
+fn select(args: &BenchArgs, gpu: &Gpu) -> Result<Vec<Case>, CliError> {
+    let tuning = Tuning::for_gpu(gpu);
+    let mut all = cases::headline(tuning);
+    for &model in &args.models {
+        let config = ModelConfig::new(model, InputShape { height: 32, width: 32, channels: 3 }, 10);
+        let train = TrainConfig { batch_size: args.batch_size, ..TrainConfig::default() };
+        let source = Source::Pixels { mean: [0.5; 3], std: [0.25; 3] };
+        let network = Network::new(Model::build(config)?, train, source, tuning);
+        all.extend(cases::of_network(&model.to_string(), &network, args.batch_size as u32));
+    }
+    let Some(filter) = &args.filter else { return Ok(all) };
+    let names: Vec<String> = all.iter().map(|case| case.name.clone()).collect();
+    all.retain(|case| case.name.contains(filter.as_str()));
+    if all.is_empty() {
+        return Err(CliError::usage(format!(
+            "--filter {filter}: no case has it in its name; there are {}",
+            names.join(", ")
+        )));
+    }
+    Ok(all)
+}
+
+fn read(path: &Path) -> Result<Results, CliError> {
+    let wrong = |reason: String| {
+        CliError::usage(format!("{}: {reason}; --compare takes what `predsim bench --json` printed", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read ({error})")))?;
+    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+}
+
+fn print(measured: &Measurement, limits: Limits, before: Option<&Results>) -> Result<(), CliError> {
+    let Measurement { name, seconds, flops, bytes, .. } = measured;
+    let ratio = before.map(|before| match before.cases.iter().find(|case| case.name == *name) {
+        Some(case) => format!("  {:.2} x as fast", case.seconds / seconds),
+        None => "  new".to_owned(),
+    });
+    output::line(&format!(
+        "{name:<52} {:>10.3} ms  {:>8.1} GFLOP/s  {:>7.1} GB/s  {:>4.0} % of the limit{}",
+        seconds * 1e3,
+        *flops as f64 / seconds / 1e9,
+        *bytes as f64 / seconds / 1e9,
+        100.0 * measured.share(limits),
+        ratio.unwrap_or_default()
+    ))
+}
+
+/// Time of a kernel in a step.
+#[derive(Debug, Clone, Default, Serialize)]
+struct Share {
+    label: &'static str,
+    kernel: String,
+    calls: usize,
+    seconds: f64,
+    flops: u64,
+}
+
+fn step(args: &StepArgs) -> Result<(), CliError> {
+    let (_, settings) = Recipe::with_flags(args.recipe.as_deref(), &args.flags)?;
+    let data = engine::load_data(&settings)?;
+    let gpu = engine::open_gpu(&settings.adapter)?;
+    if !gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) {
+        return Err(CliError::Failed(format!("{} has no timestamps to time kernels with", gpu.info.name)));
+    }
+    let batch = settings.train.batch_size.min(data.train.n as usize) as u32;
+    let trainer = engine::trainer(&gpu, &settings, &[(Mode::Train, batch)], None)?;
+    let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
+    let mut steps: Vec<Vec<StageTime>> = Vec::new();
+    // The first step warms caches and is not counted.
+    for number in 0..=args.steps.max(1) {
+        if session.position().step == session.steps_per_epoch() {
+            block_on(&gpu, session.close_epoch())?;
+        }
+        let times = block_on(&gpu, session.profile())?;
+        if number > 0 {
+            steps.push(times);
+        }
+    }
+    let total = |step: &Vec<StageTime>| step.iter().map(|time| time.nanoseconds).sum::<f64>() * 1e-9;
+    steps.sort_by(|a, b| total(a).total_cmp(&total(b)));
+    let median = &steps[steps.len() / 2];
+    report(args, &gpu, total(median), batch, shares(median))
+}
+
+fn shares(step: &[StageTime]) -> Vec<Share> {
+    let mut by_kernel: BTreeMap<(&'static str, &str), Share> = BTreeMap::new();
+    for time in step {
+        let share = by_kernel.entry((time.label, &time.kernel)).or_insert_with(|| Share {
+            label: time.label,
+            kernel: time.kernel.clone(),
+            ..Share::default()
+        });
+        share.calls += 1;
+        share.seconds += time.nanoseconds * 1e-9;
+        share.flops += time.flops;
+    }
+    let mut shares: Vec<Share> = by_kernel.into_values().collect();
+    shares.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    shares
+}
+
+fn report(args: &StepArgs, gpu: &Gpu, seconds: f64, batch: u32, shares: Vec<Share>) -> Result<(), CliError> {
+    let dispatches: usize = shares.iter().map(|share| share.calls).sum();
+    if args.json {
+        return output::json(&json!({
+            "adapter": gpu.info.name, "seconds": seconds, "samples": batch, "dispatches": dispatches, "kernels": shares,
+        }));
+    }
+    output::adapter(gpu)?;
+    output::line(&format!(
+        "a step of {batch} samples: {:.2} ms of GPU time in {dispatches} dispatches, {:.0} samples/s\n",
+        seconds * 1e3,
+        f64::from(batch) / seconds
+    ))?;
+    for share in shares {
+        output::line(&format!(
+            "{:>5.1} %  {:>9.3} ms  {:>7.1} GFLOP/s  {:>3} x  {:<26} {}",
+            100.0 * share.seconds / seconds,
+            share.seconds * 1e3,
+            share.flops as f64 / share.seconds / 1e9,
+            share.calls,
+            share.label,
+            share.kernel
+        ))?;
+    }
+    Ok(())
+}

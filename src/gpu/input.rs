@@ -1,0 +1,58 @@
+//! Inputs: what a kernel reads as `name(i)`, vec4 number i of a tensor, wherever the driver reads it from.
+//!
+//! A storage buffer is what every adapter has. Where loads from storage buffers are slow, the same kernel is compiled to
+//! read [mirrors](super::Mirror) instead; [`schedule`](super::schedule) decides for each dispatch. WGSL has no generic
+//! bindings, so the declarations are written here, in front of the kernel's text.
+
+/// How far behind its buffer's binding the mirror of an [updated](Input::updated) input is bound.
+pub(super) const MIRROR_BINDINGS: u32 = 16;
+
+/// Finds vec4 i of a mirrored slice in its texture.
+const TEXEL: &str = include_str!("../../shaders/texels.wgsl");
+
+/// An input of a shader.
+#[derive(Debug, Clone, Copy)]
+pub struct Input {
+    binding: u32,
+    name: &'static str,
+    updated: bool,
+}
+
+impl Input {
+    /// Read as `name(i)`.
+    pub const fn new(binding: u32, name: &'static str) -> Self {
+        Self { binding, name, updated: false }
+    }
+
+    /// Read as `name(i)` and then written as `name_buffer[i]`, in this order.
+    pub const fn updated(binding: u32, name: &'static str) -> Self {
+        Self { binding, name, updated: true }
+    }
+}
+
+/// WGSL that declares `inputs`.
+pub(super) fn declarations(inputs: &[Input], texels: bool) -> String {
+    let mut text = String::new();
+    if texels {
+        text.push_str(TEXEL);
+    }
+    for &Input { binding, name, updated } in inputs {
+        if updated || !texels {
+            let access = if updated { "read_write" } else { "read" };
+            text.push_str(&format!(
+                "@group(0) @binding({binding}) var<storage, {access}> {name}_buffer: array<vec4<f32>>;\n"
+            ));
+        }
+        let value = if texels {
+            let binding = if updated { binding + MIRROR_BINDINGS } else { binding };
+            text.push_str(&format!(
+                "@group(0) @binding({binding}) var {name}_texels: texture_storage_2d<rgba32float, read>;\n"
+            ));
+            format!("textureLoad({name}_texels, texel(i))")
+        } else {
+            format!("{name}_buffer[i]")
+        };
+        text.push_str(&format!("fn {name}(i: u32) -> vec4<f32> {{\n    return {value};\n}}\n"));
+    }
+    text
+}

@@ -1,0 +1,133 @@
+//! `act(bn(x))` or `act(x)`: what stands behind a map, in front of a pre-activated one, on a shortcut and at the end of a
+//! wide ResNet.
+
+use crate::gpu::Slice;
+use crate::kernels::Activation;
+use crate::kernels::batchnorm::{BatchNorm, MOMENTUM, Normalised};
+use crate::kernels::batchnorm_backward::Upstream;
+use crate::kernels::pool::PoolGeometry;
+use crate::nn::{Shape, pad4};
+
+use super::arena::NormPlace;
+use super::build::Builder;
+use super::plan::Mode;
+
+/// What is to be applied.
+#[derive(Debug, Clone, Copy)]
+pub struct Activate {
+    /// The normalisation, if there is one.
+    pub norm: Option<NormPlace>,
+    /// Share of the new batch in its running statistics.
+    pub momentum: f32,
+    /// What follows.
+    pub activation: Activation,
+    /// Shape of one sample.
+    pub shape: Shape,
+}
+
+impl Activate {
+    /// With the usual momentum.
+    pub fn new(norm: Option<NormPlace>, activation: Activation, shape: Shape) -> Self {
+        Self { norm, momentum: MOMENTUM, activation, shape }
+    }
+}
+
+/// What it has been applied to; enough for its backward.
+#[derive(Debug, Clone, Copy)]
+pub struct Activated {
+    /// What was applied.
+    pub what: Activate,
+    /// Its input.
+    pub x: Slice,
+    /// Mean and inverse deviation of `x`, with a norm.
+    saved: Option<Slice>,
+}
+
+impl Builder<'_> {
+    /// Writes `act(bn(x))` to a new tensor `out_name`; with a `residual` `act(bn(x) + residual)`.
+    pub fn activate(
+        &mut self,
+        what: Activate,
+        x: Slice,
+        residual: Option<Slice>,
+        mode: Mode,
+        [name, out_name]: [&str; 2],
+    ) -> (Activated, Slice) {
+        let out = self.activation(format!("{name}.{out_name}"), self.elements(what.shape));
+        let [rows, channels] = self.matrix(what.shape);
+        let norm = BatchNorm { rows, channels };
+        let Some(place) = what.norm else {
+            self.emit([match residual {
+                Some(residual) => norm.activate_onto(x, residual, out, what.activation),
+                None => norm.activate(x, out, what.activation),
+            }]);
+            return (Activated { what, x, saved: None }, out);
+        };
+        let saved = self.scratch(name, &format!("{out_name} saved"), 8 * u64::from(channels));
+        match mode {
+            Mode::Train => {
+                let workspace = self.scratch(name, "norm partials", norm.workspace_bytes());
+                self.emit(norm.statistics_by(what.momentum, x, workspace, place.running, saved));
+            }
+            Mode::Evaluate | Mode::Inspect => self.emit([norm.statistics_eval(place.running, saved)]),
+        }
+        let of = Normalised { y: x, saved, affine: place.affine, activation: what.activation };
+        self.emit([match residual {
+            Some(residual) => norm.apply_onto(of, residual, out),
+            None => norm.apply(of, out),
+        }]);
+        (Activated { what, x, saved: Some(saved) }, out)
+    }
+
+    /// Backward: `upstream.gradient` holds the dense part of the output's gradient, if there is one, and receives the
+    /// input's. The norm's own gradients go to its arena.
+    pub fn backward_activated(&mut self, of: &Activated, upstream: Upstream, name: &str) {
+        let [rows, channels] = self.matrix(of.what.shape);
+        let norm = BatchNorm { rows, channels };
+        match self.backward_norm(of, &norm, name) {
+            Some((normalised, daffine, workspace)) => {
+                self.emit(norm.backward(normalised, upstream, daffine, workspace));
+            }
+            None => self.emit([norm.backward_activation(of.x, upstream, of.what.activation)]),
+        }
+    }
+
+    /// The norm's own gradients alone, where nothing asks for the input's.
+    pub fn backward_activated_affine(&mut self, of: &Activated, upstream: Upstream, name: &str) {
+        let [rows, channels] = self.matrix(of.what.shape);
+        let norm = BatchNorm { rows, channels };
+        if let Some((normalised, daffine, workspace)) = self.backward_norm(of, &norm, name) {
+            self.emit(norm.backward_affine(normalised, upstream, daffine, workspace));
+        }
+    }
+
+    /// What a norm's backward needs: the norm as applied, room for its gradients and for partial sums.
+    fn backward_norm(&mut self, of: &Activated, norm: &BatchNorm, name: &str) -> Option<(Normalised, Slice, Slice)> {
+        let (place, saved) = (of.what.norm?, of.saved?);
+        let normalised = Normalised { y: of.x, saved, affine: place.affine, activation: of.what.activation };
+        let daffine =
+            place.gradient.unwrap_or_else(|| self.scratch(name, "unused norm gradient", 8 * u64::from(norm.channels)));
+        let workspace = self.scratch(name, "norm gradient partials", norm.workspace_bytes());
+        Some((normalised, daffine, workspace))
+    }
+
+    /// The gradient `from`, to be read while its successor is written to a new tensor: a pooled source of single pixels.
+    pub fn elsewhere(&mut self, from: Slice, shape: Shape, name: String) -> Upstream {
+        let gradient = self.activation(name, self.elements(shape));
+        Upstream { gradient, dense: false, pooled: Some((from, self.windows(shape, [1, 1], [0, 0]))) }
+    }
+
+    /// Average pooling of maps of `shape`.
+    pub fn windows(&self, shape: Shape, [kh, kw]: [usize; 2], [pad_h, pad_w]: [usize; 2]) -> PoolGeometry {
+        PoolGeometry {
+            batch: self.batch,
+            height: shape.h as u32,
+            width: shape.w as u32,
+            channels: pad4(shape.c) as u32,
+            kh: kh as u32,
+            kw: kw as u32,
+            pad_h: pad_h as u32,
+            pad_w: pad_w as u32,
+        }
+    }
+}

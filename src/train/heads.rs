@@ -1,0 +1,121 @@
+//! A block's local heads: what they say about its activation, and the gradient that they send back into it.
+
+use crate::gpu::Slice;
+use crate::kernels::pool::PoolGeometry;
+use crate::nn::Block;
+
+use super::build::Builder;
+
+/// Where a step's losses lie: parts that add up to each.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Losses {
+    /// `[N, 2]`: a sample's loss at the classifier, and 1 where its answer is wrong.
+    pub pred: Option<Slice>,
+    /// `[N]`: parts of the supervised similarity loss.
+    pub sim: Option<Slice>,
+    /// Parts of the unsupervised loss, and how many.
+    pub unsup: Option<(Slice, u32)>,
+}
+
+/// The gradient of a block's activation from its heads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HeadGradient {
+    /// Of the activation itself.
+    pub dense: Option<Slice>,
+    /// Of its pooled copy, with the pooling.
+    pub pooled: Option<(Slice, PoolGeometry)>,
+}
+
+/// What the heads of a block found.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HeadPass {
+    /// Losses.
+    pub losses: Losses,
+    /// Gradients, in training.
+    pub gradient: HeadGradient,
+}
+
+/// What a pooled head sees.
+#[derive(Debug, Clone, Copy)]
+pub struct Features {
+    /// The pooled tensor, or the activation itself where there is nothing to pool.
+    pub x: Slice,
+    /// The pooling; single pixels where there is none.
+    pub windows: PoolGeometry,
+    /// Features of a sample on the device.
+    pub len: usize,
+}
+
+impl Builder<'_> {
+    /// All heads of `block` on its activation `a`; `x` is what entered its map. Their parameters' gradients go to the
+    /// block's arena.
+    pub fn heads_train(&mut self, block: &Block, a: Slice, x: Slice) -> HeadPass {
+        let heads = block.heads;
+        let mut pass = HeadPass::default();
+        let features = (heads.bio && heads.any()).then(|| self.features(block, a));
+        if heads.pred {
+            let (rows, gradient) = match features {
+                Some(features) => self.code_classifier(block, features),
+                None => self.classifier(block, a),
+            };
+            (pass.losses.pred, pass.gradient) = (Some(rows), gradient);
+        }
+        if heads.similarity() {
+            let found = match features {
+                Some(features) => self.feature_similarity(block, features, a, x),
+                None => self.mapped_similarity(block, a, x),
+            };
+            (pass.losses.sim, pass.losses.unsup) = (found.losses.sim, found.losses.unsup);
+            self.join(block, &mut pass.gradient, found.gradient);
+        }
+        if heads.recon() {
+            let (rows, gradient) = self.reconstruction(block, a, x);
+            pass.losses.unsup = Some(rows);
+            self.join(block, &mut pass.gradient, HeadGradient { dense: Some(gradient), pooled: None });
+        }
+        pass
+    }
+
+    /// What the classifier of `block` has learned; the other losses are not evaluated.
+    pub fn heads_evaluate(&mut self, block: &Block, a: Slice) -> HeadPass {
+        let pred = block.heads.pred.then(|| {
+            if block.heads.bio {
+                let features = self.features(block, a);
+                self.code_classifier_evaluate(block, features)
+            } else {
+                self.classifier_evaluate(block, a)
+            }
+        });
+        HeadPass { losses: Losses { pred, ..Losses::default() }, ..HeadPass::default() }
+    }
+
+    /// The activation as pooled heads see it.
+    pub fn features(&mut self, block: &Block, a: Slice) -> Features {
+        let pool = block.pred_pool;
+        let (kernel, pad) = pool.map_or(([1, 1], [0, 0]), |p| ([p.kh, p.kw], [p.pad_h, p.pad_w]));
+        let windows = self.windows(block.out_shape, kernel, pad);
+        let len = block.pred_in_shape().device_elements();
+        if pool.is_none() {
+            return Features { x: a, windows, len };
+        }
+        let x = self.activation(format!("{}.pooled", block.name), u64::from(self.batch) * len as u64);
+        self.emit([windows.average(a, x)]);
+        Features { x, windows, len }
+    }
+
+    /// Adds a head's gradient to that of the others.
+    fn join(&mut self, block: &Block, sum: &mut HeadGradient, more: HeadGradient) {
+        let dense = self.elements(block.out_shape);
+        let pooled = u64::from(self.batch) * block.pred_in_shape().device_elements() as u64;
+        match (sum.dense, more.dense) {
+            (Some(sum), Some(more)) => self.accumulate(dense, more, sum),
+            (None, more) => sum.dense = more,
+            (Some(_), None) => {}
+        }
+        match (sum.pooled, more.pooled) {
+            (Some((sum, _)), Some((more, _))) => self.accumulate(pooled, more, sum),
+            (None, more) => sum.pooled = more,
+            (Some(_), None) => {}
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The yardsticks do the work that they are timed for.
+
+use predsim::gpu::Lab;
+use predsim::kernels::limits::{copy, multiply_add, multiply_add_bytes};
+
+use crate::support::{gpu, random, wait};
+
+#[test]
+fn multiply_adds_are_all_done() {
+    // x -> x / 2 + 1 has the fixed point 2: after n steps x is 2 + (x0 - 2) / 2^n, exactly.
+    let mut lab = Lab::new(gpu());
+    for (workgroups, rounds) in [(1, 0), (3, 1), (2, 2)] {
+        let results = lab.poisoned(multiply_add_bytes(workgroups)).unwrap();
+        lab.run(vec![multiply_add(workgroups, rounds, [0.5, 1.0], results)]).unwrap();
+        let got: Vec<f32> = wait(lab.read(results));
+        for (index, &value) in got.iter().enumerate() {
+            let start = (index / 4 % 8) as f64;
+            let after = |x: f64| 2.0 + (x - 2.0) * 0.5f64.powi(8 * rounds as i32);
+            let want = [0.0, 8.0, 16.0].map(|offset| after(start + offset)).iter().sum::<f64>();
+            assert!((f64::from(value) - want).abs() < 1e-5, "{index}: {value}, want {want}");
+        }
+    }
+}
+
+#[test]
+fn copies_are_whole() {
+    let mut lab = Lab::new(gpu());
+    for len in [4, 260, 4 * 1031, 4 * 64 * 4096 + 8] {
+        let values = random(7, len);
+        let (source, copied) = (lab.tensor(&values).unwrap(), lab.poisoned(4 * len as u64).unwrap());
+        lab.run(vec![copy(len as u32, source, copied)]).unwrap();
+        assert!(wait(lab.read::<f32>(copied)) == values, "{len}");
+    }
+}
