@@ -1,5 +1,5 @@
-// One update of a whole arena of parameters. Constants: THREADS, PER_THREAD (vec4s an invocation updates), KIND
-// (0 sgd, 1 sgd with momentum, 2 adam, 3 amsgrad). Formulas: "Optimisers" of the golden cases' description.
+// One update of a whole arena of parameters. Constants: THREADS, PER_THREAD (vec4s an invocation updates).
+// An entry point a rule. Formulas: "Optimisers" of the golden cases' description.
 //
 // A pad lane holds parameter 0 and gets gradient 0, so its state stays 0 and its step is 0 / (0 + eps) = 0.
 
@@ -48,10 +48,11 @@ fn sgd(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    let lr = step.lr;
     let range = tile(group, groups);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
         let value = values(i);
-        values_buffer[i] = value - step.lr * decayed(i, value);
+        values_buffer[i] = value - lr * decayed(i, value);
     }
 }
 
@@ -62,17 +63,28 @@ fn momentum(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    let lr = step.lr;
     let range = tile(group, groups);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
         let value = values(i);
         let velocity = params.momentum * first_moment(i) + decayed(i, value);
         first_moment_buffer[i] = velocity;
-        values_buffer[i] = value - step.lr * velocity;
+        values_buffer[i] = value - lr * velocity;
     }
 }
 
-fn adam_update(i: u32, value: vec4<f32>, m: vec4<f32>, v: vec4<f32>) {
-    values_buffer[i] = value - step.adam_size * m / (sqrt(v) * step.adam_scale + ADAM_EPS);
+// The step's numbers are taken before the loops: a driver cannot know that the loops do not write them.
+struct Rate {
+    size: f32,
+    scale: f32,
+}
+
+fn adam_rate() -> Rate {
+    return Rate(step.adam_size, step.adam_scale);
+}
+
+fn adam_update(rate: Rate, i: u32, value: vec4<f32>, m: vec4<f32>, v: vec4<f32>) {
+    values_buffer[i] = value - rate.size * m / (sqrt(v) * rate.scale + ADAM_EPS);
 }
 
 @compute @workgroup_size(THREADS)
@@ -81,6 +93,7 @@ fn adam(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    let rate = adam_rate();
     let range = tile(group, groups);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
         let value = values(i);
@@ -89,7 +102,7 @@ fn adam(
         let v = B2 * second_moment(i) + (1.0 - B2) * (g * g);
         first_moment_buffer[i] = m;
         second_moment_buffer[i] = v;
-        adam_update(i, value, m, v);
+        adam_update(rate, i, value, m, v);
     }
 }
 
@@ -100,6 +113,7 @@ fn amsgrad(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
+    let rate = adam_rate();
     let range = tile(group, groups);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
         let value = values(i);
@@ -110,6 +124,6 @@ fn amsgrad(
         first_moment_buffer[i] = m;
         second_moment_buffer[i] = v;
         largest_moment_buffer[i] = largest;
-        adam_update(i, value, m, largest);
+        adam_update(rate, i, value, m, largest);
     }
 }

@@ -1,5 +1,5 @@
 // Two targets for one similarity matrix: the matrix between them that gives the gradient of both, and the distance to
-// each. Constants: TARGET (0: the target is labels, 1: a matrix f32 [N, stride]), THREADS.
+// each. Behind similarity_target.wgsl, which has the first target. Constant besides: THREADS.
 
 struct Params {
     batch: u32,
@@ -12,16 +12,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> wanted: array<u32>;     // labels, or the bits of a matrix
 @group(0) @binding(2) var<storage, read> matrix: array<f32>;     // the second target; in `distance` the cosines
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
-
-fn goal(i: u32, j: u32) -> f32 {
-    if (TARGET == 1u) {
-        return bitcast<f32>(wanted[i * params.stride + j]);
-    }
-    return select(params.other, params.same, wanted[i] == wanted[j]);
-}
 
 // out [N, stride] = first_share * target + second_share * matrix; zero past the batch
 @compute @workgroup_size(THREADS)

@@ -1,22 +1,13 @@
-// Third part of similarity matching, behind similarity.wgsl: the gradient of the loss with respect to z. Constant
-// besides: TARGET, as in similarity_matrix.wgsl.
+// Third part of similarity matching, behind similarity.wgsl and similarity_target.wgsl: the gradient of the loss with
+// respect to z.
 //
 // With G_ij = 4 weight (S_ij - T_ij) / N^2 (S is symmetric, so an entry acts twice), du_i = sum_j G_ij u_j. Behind
 // u = c / (|c| + eps) follows dc_i = du_i / (|c_i| + eps) - u_i (u_i . du_i) / |c_i|, and u_i . du_i = sum_j G_ij S_ij,
 // which `compare` left in the statistics. So dc is one product A u; A takes the place of S. All rows of u are centred,
 // hence dc is, and taking its mean away (the gradient of centring) changes nothing: df = dc.
 
-@group(0) @binding(1) var<storage, read> weights_target: array<u32>;
 @group(0) @binding(2) var<storage, read> weights_stats: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> weights_matrix: array<f32>;
-
-// T_ij
-fn weights_goal(i: u32, j: u32) -> f32 {
-    if (TARGET == 1u) {
-        return bitcast<f32>(weights_target[i * params.stride + j]);
-    }
-    return select(params.other, params.same, weights_target[i] == weights_target[j]);
-}
 
 // A_ij in the place of S_ij; zero where |c_i| = 0. An invocation an entry.
 @compute @workgroup_size(THREADS)
@@ -33,7 +24,7 @@ fn weights(
     }
     let stats = weights_stats[i];
     let norm = stats.x;
-    var value = (weights_matrix[at] - weights_goal(i, j)) / (norm + COSINE_EPS);
+    var value = (weights_matrix[at] - goal(i, j)) / (norm + COSINE_EPS);
     if (i == j) {
         value -= stats.y / max(norm, 1e-30);
     }

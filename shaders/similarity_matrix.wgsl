@@ -1,18 +1,9 @@
-// Second part of similarity matching, behind similarity.wgsl: the distance of the cosine matrix S = u u^T from the target
-// matrix T, row by row. Constant besides: TARGET (0: T follows from the labels, 1: T is given, f32 [N, stride]).
+// Second part of similarity matching, behind similarity.wgsl and similarity_target.wgsl: the distance of the cosine matrix
+// S = u u^T from the target matrix T, row by row.
 
-@group(0) @binding(1) var<storage, read> compare_target: array<u32>;   // labels, or the bits of T
 @group(0) @binding(2) var<storage, read_write> compare_stats: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> compare_matrix: array<f32>;
 @group(0) @binding(4) var<storage, read_write> compare_rows: array<f32>;
-
-// T_ij
-fn compare_goal(i: u32, j: u32) -> f32 {
-    if (TARGET == 1u) {
-        return bitcast<f32>(compare_target[i * params.stride + j]);
-    }
-    return select(params.other, params.same, compare_target[i] == compare_target[j]);
-}
 
 // Clamped to [-1, 1]; what is not finite stays so, for the loss to show it.
 fn bounded(s: f32) -> f32 {
@@ -37,7 +28,7 @@ fn compare(
         let at = i * params.stride + j;
         let similar = bounded(compare_matrix[at]);
         compare_matrix[at] = similar;
-        let off = similar - compare_goal(i, j);
+        let off = similar - goal(i, j);
         loss += off * off;
         pull += off * similar;
     }

@@ -29,6 +29,9 @@ pub struct State {
     pub train: TrainConfig,
     /// Name of the data set, which also gives the pictures' normalisation and the classes' names.
     pub dataset: String,
+    /// Names of the classes, if they were found in a folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
     /// Only the first so many training samples are used.
     pub limit_train: Option<u32>,
     /// Only the first so many test samples are used.
@@ -143,6 +146,7 @@ mod tests {
             model: ModelConfig::new(Architecture::Mlp, input, 10),
             train: TrainConfig::default(),
             dataset: "mnist".into(),
+            class_names: vec!["cat".into(), "owl".into()],
             limit_train: Some(100),
             limit_test: None,
             position: Position { epoch: 2, step: 17 },

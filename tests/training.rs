@@ -1,15 +1,16 @@
-//! The scheduler on a device and off it: what is allocated, what is submitted, what is kept, and that equal runs give
-//! equal bits.
+//! The scheduler on a device and off it: what is allocated, what is submitted, what is kept, what a greedy phase leaves
+//! alone, and that equal runs give equal bits.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use predsim::data::{self, Dataset};
-use predsim::gpu::{Gpu, Wanted, block_on};
+use predsim::gpu::{Gpu, Slice, Wanted, block_on};
 use predsim::kernels::gemm::Tuning;
 use predsim::nn::{Architecture, InputShape, LossSup, Model, ModelConfig, init::initial_values};
 use predsim::train::{
-    MemoryReport, Mode, NamedTensor, Network, Plan, Pool, Position, Samples, Session, Source, TrainConfig, Trainer,
+    MemoryReport, Mode, NamedTensor, Network, Plan, Pool, Position, Samples, Schedule, Session, Source, TrainConfig,
+    Trainer,
 };
 
 fn gpu() -> Rc<Gpu> {
@@ -23,14 +24,22 @@ fn config(model: Architecture, loss_sup: LossSup) -> ModelConfig {
 }
 
 fn network(config: ModelConfig, batch_size: usize, tuning: Tuning) -> Network {
+    network_of(config, TrainConfig { batch_size, lr: 1e-3, ..TrainConfig::default() }, tuning)
+}
+
+fn network_of(config: ModelConfig, train: TrainConfig, tuning: Tuning) -> Network {
     let model = Model::build(config).expect("the model can be built");
+    train.validate(&model.config).expect("the settings go together");
     let source = Source::Pixels { mean: [0.1307, 0.0, 0.0], std: [0.3081, 1.0, 1.0] };
-    Network::new(model, TrainConfig { batch_size, lr: 1e-3, ..TrainConfig::default() }, source, tuning)
+    Network::new(model, train, source, tuning)
 }
 
 /// A trainer with the published initialisation, ready for `plans`.
 fn trainer(gpu: &Rc<Gpu>, config: ModelConfig, batch: usize, plans: &[(Mode, u32)]) -> Trainer {
-    let network = network(config, batch, Tuning::for_gpu(gpu));
+    initialised(gpu, network(config, batch, Tuning::for_gpu(gpu)), plans)
+}
+
+fn initialised(gpu: &Rc<Gpu>, network: Network, plans: &[(Mode, u32)]) -> Trainer {
     let params: HashMap<String, Vec<f32>> =
         network.model.params.iter().map(|p| (p.name.clone(), initial_values(p, 1))).collect();
     let mut trainer = Trainer::new(gpu.clone(), network, plans).expect("the network fits");
@@ -161,16 +170,9 @@ fn equal_runs_give_equal_bits_and_learn() {
 fn a_loss_that_is_not_a_number_names_its_block_and_step() {
     let gpu = gpu();
     let data = mnist_mini(400, 100);
-    let trainer = {
-        let network = network(config(Architecture::Mlp, LossSup::PredSim), 16, Tuning::for_gpu(&gpu));
-        let train = TrainConfig { batch_size: 16, lr: 1e30, ..TrainConfig::default() };
-        let network = Network::new(network.model, train, network.source, Tuning::for_gpu(&gpu));
-        let mut trainer = Trainer::new(gpu.clone(), network, &Session::plans(&data, 16)).expect("it fits");
-        let params: HashMap<String, Vec<f32>> =
-            trainer.network().model.params.iter().map(|p| (p.name.clone(), initial_values(p, 1))).collect();
-        trainer.load(|name| params.get(name).cloned()).expect("the parameters fit");
-        trainer
-    };
+    let train = TrainConfig { batch_size: 16, lr: 1e30, ..TrainConfig::default() };
+    let network = network_of(config(Architecture::Mlp, LossSup::PredSim), train, Tuning::for_gpu(&gpu));
+    let trainer = initialised(&gpu, network, &Session::plans(&data, 16));
     let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
     let error = block_on(&gpu, async {
         loop {
@@ -217,7 +219,7 @@ fn looking_changes_nothing_and_sees_what_evaluation_sees() {
         let seen = seen.expect("something was seen");
         let output = seen.logits.last().expect("the output layer speaks");
         let (mut pixels, mut labels) = (vec![0; 10 * 784], vec![0; 10]);
-        data::gather(&data.test, &probe, &mut pixels, &mut labels);
+        data::gather(data.test.in_memory().expect("the digits are embedded"), &probe, &mut pixels, &mut labels);
         let crops = vec![0u8; 10 * 16];
         let evaluated = block_on(&gpu, async {
             let samples = Samples::Pixels { pixels: &pixels, crops: &crops, holes: &[] };
@@ -239,6 +241,92 @@ fn looking_changes_nothing_and_sees_what_evaluation_sees() {
                     let (a, b) = (similarity(i, j), similarity(j, i));
                     assert!((a - b).abs() < 1e-5 && a.abs() <= 1.0, "{}: {a} {b}", block.name);
                 }
+            }
+        }
+    }
+}
+
+/// A small net of five blocks under a greedy schedule, a phase of two epochs each, block by block and in modules.
+fn greedy(gpu: Option<&Rc<Gpu>>) -> [Network; 2] {
+    let config = ModelConfig { dropout: 0.1, aux_depth: 2, ..config(Architecture::Vgg4, LossSup::PredSim) };
+    let schedule = Schedule::Greedy { phase_epochs: 2 };
+    let train = TrainConfig { batch_size: 24, lr: 1e-3, schedule, ..TrainConfig::default() };
+    [None, Some(2)].map(|local_modules| {
+        let tuning = gpu.map_or_else(Tuning::portable, |gpu| Tuning::for_gpu(gpu));
+        network_of(ModelConfig { local_modules, ..config.clone() }, train.clone(), tuning)
+    })
+}
+
+#[test]
+fn a_greedy_phase_leaves_every_other_block_as_it_is_bit_for_bit() {
+    let gpu = gpu();
+    let data = mnist_mini(72, 30);
+    for network in greedy(Some(&gpu)) {
+        let modules = network.model.modules.clone();
+        let trainer = initialised(&gpu, network, &Session::plans(&data, 24));
+        let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
+        // All that belongs to a block: parameters, running statistics, the optimiser's memory.
+        let snapshot = |session: &mut Session<'_>| -> HashMap<String, Vec<f32>> {
+            let tensors = block_on(&gpu, session.trainer.save(true)).expect("it saves");
+            tensors.into_iter().map(|tensor| (tensor.name, tensor.values)).collect()
+        };
+        let mut before = snapshot(&mut session);
+        for (phase, module) in modules.iter().enumerate() {
+            for epoch in 2 * phase + 1..=2 * phase + 2 {
+                block_on(&gpu, async {
+                    while session.step().await.expect("the step runs").is_some() {}
+                    session.close_epoch().await.expect("the epoch closes");
+                    session.test(epoch).await.expect("it is tested");
+                });
+            }
+            let after = snapshot(&mut session);
+            for (name, values) in &after {
+                let block =
+                    name.split_once("blocks.").map(|(_, rest)| rest.split('.').next().unwrap().parse().unwrap());
+                let trained = block.map_or(phase + 1 == modules.len(), |block: usize| module.contains(&block));
+                // A bias in front of a normalisation has no gradient, so not all that is trained moves.
+                let moved = before[name] != *values;
+                let wrong = if trained { name.ends_with(".weight") && !moved } else { moved };
+                assert!(!wrong, "{name} in phase {phase} of {}", modules.len());
+            }
+            before = after;
+        }
+    }
+}
+
+#[test]
+fn frozen_blocks_have_only_their_forward_in_the_plan() {
+    for mut network in greedy(None) {
+        let modules = network.model.modules.clone();
+        for phase in 0..modules.len() {
+            network.phase = Some(phase);
+            let plan = Plan::new(&network, Mode::Train, 24, &mut Pool::default());
+            let owner_written = |slice: &Slice| {
+                let inside = |part: &Slice| part.tensor == slice.tensor;
+                network.arenas.iter().position(|arena| {
+                    [arena.weights, arena.grads, arena.statistics].iter().chain(&arena.moments).any(inside)
+                })
+            };
+            let writes = plan.stages.iter().flat_map(|stage| &stage.dispatches).flat_map(|dispatch| &dispatch.bindings);
+            let written = writes.filter(|binding| binding.access.writes());
+            let last = phase + 1 == modules.len();
+            for owner in written.filter_map(|binding| owner_written(&binding.slice)) {
+                let trained = modules[phase].contains(&owner) || (last && owner == network.output());
+                assert!(trained, "phase {phase} writes to {}", network.title(owner));
+            }
+            let labels = |plan: &Plan, title: &str| -> Vec<&str> {
+                let stage = plan.stages.iter().find(|stage| stage.name == title).expect("a stage of the plan");
+                stage.dispatches.iter().map(|dispatch| dispatch.label).collect()
+            };
+            // Looking on from behind, an evaluation does what a frozen block does, and its classifier's part after it.
+            let evaluation = Plan::new(&network, Mode::Evaluate, 24, &mut Pool::default());
+            for module in &modules[..phase] {
+                let title = network.title(module.end - 1);
+                let (frozen, evaluated) = (labels(&plan, title), labels(&evaluation, title));
+                assert!(!frozen.is_empty() && frozen.len() < evaluated.len(), "{title}: {frozen:?}");
+                let mut rest = evaluated.iter();
+                let part = frozen.iter().all(|label| rest.any(|other| other == label));
+                assert!(part, "{title}: {frozen:?} is no part of {evaluated:?}");
             }
         }
     }

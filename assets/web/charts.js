@@ -20,10 +20,10 @@ const resized = new ResizeObserver((entries) => {
 });
 
 // A chart of named curves. `curves`: [{ name, colour (a CSS variable), scale, width, dash }]; `scales`: { name: { min, max,
-// log, side, format } }.
+// log, side, format } }; `x`: what runs along the other axis.
 export class Chart {
-  constructor(element, { curves, scales, height, axes = true, legend = false }) {
-    Object.assign(this, { element, curves, scales, height, axes, legend });
+  constructor(element, { curves, scales, height, axes = true, legend = false, x = "pictures seen" }) {
+    Object.assign(this, { element, curves, scales, height, axes, legend, x });
     this.data = [[], ...curves.map(() => [])];
     all.add(this);
     this.make();
@@ -61,7 +61,7 @@ export class Chart {
         scales: { x: { time: false }, ...this.ranges() },
         axes: this.axes ? [xAxis, ...yAxes] : [{ show: false }, { show: false }],
         series: [
-          { label: "pictures seen", value: (_, value) => (value === null ? "–" : thousands(value)) },
+          { label: this.x, value: (_, value) => (value === null ? "–" : thousands(value)) },
           ...this.curves.map(({ name, colour, scale, width = 1.6, dash }) => ({
             label: name,
             scale,

@@ -5,7 +5,7 @@ import { Chart } from "./charts.js";
 import { byId, h, percent } from "./dom.js";
 import { Pad, Votes } from "./drawing.js";
 import { Engine } from "./engine.js";
-import { dataFiles, dropTarget, isCheckpoint, readAll } from "./files.js";
+import { NONE, dropTarget, isCheckpoint, recognise } from "./files.js";
 import { showMemory } from "./memory.js";
 import { notice, say, hideNotice } from "./notice.js";
 import { playRecorded } from "./recorded.js";
@@ -14,7 +14,7 @@ import * as settings from "./settings.js";
 const LOSS_SCALE = { error: { min: 0, max: () => 10, side: "left", format: (value) => `${+value.toFixed(1)}%` } };
 
 let run = null; // the run that the page shows
-let files = { names: [], contents: [] }; // the data set's, where it is not embedded
+let files = NONE; // the data set's, where it is not embedded
 
 // ---------------------------------------------------------------- a run
 
@@ -34,6 +34,10 @@ function start({ checkpoint = null, playing = true } = {}) {
 
 // What the worker's messages do.
 const receive = {
+  reading({ done, total }) {
+    say(`${done} of ${total} pictures are read.`, true);
+  },
+
   started({ adapter, data, probe, lanes, memory }) {
     run.lanes.forEach((lane) => lane.destroy());
     run.started = true;
@@ -129,7 +133,7 @@ function explain(kind, message) {
     : ["Start again", () => start()];
   if (kind === "lost") return notice(`The browser has lost the GPU (${message}).`, again);
   if (kind === "usage") return notice(message, ["Back to the embedded digits", () => {
-    files = { names: [], contents: [] };
+    files = NONE;
     settings.write({ dataset: "mnist-mini" });
     start();
   }]);
@@ -146,7 +150,14 @@ function withoutWebGpu(reason) {
     ),
   );
   document.body.classList.add("recorded");
-  playRecorded(byId("lanes")).catch((error) => notice(`The recorded run could not be loaded: ${error.message}`));
+  for (const id of ["play", "single", "reset", "save"]) byId(id).disabled = true;
+  byId("error-title").textContent = "Error, epoch by epoch (recorded)";
+  const told = ({ epoch, samples_per_second }, test, epochs) => {
+    byId("epoch").textContent = `${epoch} of ${epochs}`;
+    byId("test-error").textContent = percent(test?.error_percent ?? null);
+    byId("rate").textContent = String(Math.round(samples_per_second));
+  };
+  playRecorded(byId("lanes"), byId("error-chart"), told).catch((error) => notice(`The recorded run could not be loaded: ${error.message}`));
 }
 
 // ---------------------------------------------------------------- controls
@@ -264,12 +275,12 @@ async function take(list) {
     start({ checkpoint: new Uint8Array(await checkpoint.arrayBuffer()) });
     return;
   }
-  const found = dataFiles(list);
+  const found = recognise(list);
   if (!found) {
-    notice(`${list.map((file) => file.name).slice(0, 3).join(", ")}: neither a checkpoint (.safetensors) nor files of a data set that this page knows.`);
+    notice(`${list.map((file) => file.name).slice(0, 3).join(", ")}: neither a checkpoint (.safetensors), nor a data set's official files, nor a folder of pictures with at least two subfolders, one for each class.`);
     return;
   }
-  files = await readAll(found.files);
+  files = found.files;
   settings.write({ dataset: found.dataset });
   start();
 }

@@ -4,7 +4,8 @@
 // It holds one lane, or two on the same data: local learning and, beside it, backpropagation. What happens next is decided
 // between two steps only: `loop` is the one place that calls the engine after the start.
 
-import init, { Data, Device, Run, memory_plans, settings_of_checkpoint } from "./engine/predsim.js";
+import init, { Device, Run, memory_plans, settings_of_checkpoint } from "./engine/predsim.js";
+import { openData } from "./worker-data.js";
 
 // Milliseconds between two reports of the sums, and the share of the time that looking may take.
 const REPORT_EVERY = 200;
@@ -69,8 +70,7 @@ async function start({ settings, compare, files, checkpoint, playing }) {
     const { lr, epochs } = settings;
     settings = { ...JSON.parse(settings_of_checkpoint(checkpoint)), lr, epochs };
   }
-  const json = JSON.stringify(settings);
-  state.data = Data.open(json, files.names, files.contents);
+  state.data = await openData(settings, files, reading);
   const device = await Device.open();
   const methods = compare ? [false, true] : [Boolean(settings.backprop)];
   for (const backprop of methods) {
@@ -91,9 +91,14 @@ async function start({ settings, compare, files, checkpoint, playing }) {
       pictures: Array.from(state.probe, (index) => state.data.picture(index)),
     },
     lanes: state.lanes.map(({ name, about }) => ({ name, ...about })),
-    memory: JSON.parse(memory_plans(json)),
+    memory: JSON.parse(memory_plans(JSON.stringify(settings), state.data)),
   });
   await look();
+}
+
+// Tells the page now and then how many pictures of a folder are read.
+function reading(done, total) {
+  if (done === total || done % 50 === 0) self.postMessage({ type: "reading", done, total });
 }
 
 async function loop() {

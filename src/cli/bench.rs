@@ -180,7 +180,7 @@ fn step(args: &StepArgs) -> Result<(), CliError> {
     if !gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) {
         return Err(CliError::Failed(format!("{} has no timestamps to time kernels with", gpu.info.name)));
     }
-    let batch = settings.train.batch_size.min(data.train.n as usize) as u32;
+    let batch = settings.train.batch_size.min(data.train.n() as usize) as u32;
     let trainer = engine::trainer(&gpu, &settings, &[(Mode::Train, batch)], None)?;
     let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
     let mut steps: Vec<Vec<StageTime>> = Vec::new();

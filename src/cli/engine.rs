@@ -25,8 +25,8 @@ pub fn open_gpu(wanted: &Wanted) -> Result<Rc<Gpu>, CliError> {
 /// # Errors
 /// A usage error for anything wrong with its files.
 pub fn load_data(settings: &Settings) -> Result<Dataset, CliError> {
-    let mut data = crate::data::load(settings.spec.name, settings.data.as_deref())?;
-    engine::limit(&mut data, settings);
+    let mut data = crate::data::open(&settings.spec, settings.data.as_deref())?;
+    engine::limit(&mut data, settings.limit_train, settings.limit_test);
     Ok(data)
 }
 

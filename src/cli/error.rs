@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::checkpoint::CheckpointError;
+use crate::data::fetch::FetchError;
 
 pub use crate::run::RunError as CliError;
 
@@ -26,5 +27,16 @@ impl CliError {
             Self::Gpu(_) => 3,
             Self::Failed(_) => 1,
         })
+    }
+}
+
+impl From<FetchError> for CliError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Data(_) | FetchError::NotPublished { .. } | FetchError::Unwritable { .. } => {
+                Self::Usage(error.to_string())
+            }
+            _ => Self::Failed(error.to_string()),
+        }
     }
 }

@@ -88,6 +88,7 @@ fn settings(
             shape(&stored)
         )));
     }
+    settings.same_classes(&stored)?;
     Ok(settings)
 }
 

@@ -3,13 +3,18 @@
 //! - `recipe`: settings with a name; what they mean is [`crate::run`]'s business
 //! - `engine`: files and adapters for [`crate::run`]
 //! - `run_folder`, `progress`, `output`: what a run leaves and what it shows
+//! - `chart`: line charts as pictures
 //! - `error`: what ends a command early, and with which exit code
 
 mod bench;
+mod chart;
+mod data;
+mod depth_study;
 mod devices;
 mod engine;
 mod error;
 mod eval;
+mod letters;
 mod output;
 mod plan;
 mod predict;
@@ -55,10 +60,15 @@ enum Command {
     Plan(Box<plan::PlanArgs>),
     /// Time kernels against the adapter's limits, or whole training steps
     Bench(bench::BenchArgs),
+    /// Compare gradients over depth, trained by backpropagation and by local losses, and draw them
+    DepthStudy(Box<depth_study::DepthStudyArgs>),
     /// List the adapters with their limits and features
     Devices(devices::DevicesArgs),
     /// List the built-in recipes
     Recipes(recipes::RecipesArgs),
+    /// List, fetch, verify or preview data sets
+    #[command(subcommand)]
+    Data(data::DataCommand),
 }
 
 /// Parses the command line, runs the command, reports what went wrong in one line.
@@ -88,8 +98,10 @@ fn run(command: Command) -> Result<(), CliError> {
         Command::Predict(args) => predict::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::DepthStudy(args) => depth_study::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Recipes(args) => recipes::run(&args),
+        Command::Data(command) => data::run(&command),
     }
 }
 

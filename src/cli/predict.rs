@@ -22,7 +22,7 @@ const BATCH: usize = 64;
 pub struct PredictArgs {
     /// A run's folder (its last checkpoint is taken) or a checkpoint
     pub path: PathBuf,
-    /// Pictures in any common format, of the size that the network was trained on
+    /// Pictures in any common format, of the data set's size; a network of an image folder takes any size
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     /// How many classes to print for each picture, the likeliest first
@@ -69,10 +69,7 @@ pub fn run(args: &PredictArgs) -> Result<(), CliError> {
     let adapter = args.adapter.as_deref().map_or(Wanted::Best, wanted);
     let mut settings = Settings { adapter, ..stored };
     settings.train.batch_size = BATCH.min(args.images.len());
-    let input = settings.model.input;
-    let [height, width, channels] = [input.height, input.width, input.channels].map(|extent| extent as u32);
-    let pictures =
-        args.images.iter().map(|path| load_picture(path, height, width, channels)).collect::<Result<Vec<_>, _>>()?;
+    let pictures = args.images.iter().map(|path| load_picture(path, &settings.spec)).collect::<Result<Vec<_>, _>>()?;
     let gpu = engine::open_gpu(&settings.adapter)?;
     let plans = [(Mode::Evaluate, settings.train.batch_size as u32)];
     let mut trainer = engine::trainer(&gpu, &settings, &plans, Some(&checkpoint))?;

@@ -93,7 +93,7 @@ impl Start {
             adapter: config.train.adapter,
             ..TrainFlags::default()
         };
-        let settings = Settings::resumed(&checkpoint.state, &args.flags.over(&kept))?;
+        let settings = Settings::resumed(&checkpoint.state, &args.flags.over(&kept), None)?;
         let out = args.out.clone().unwrap_or(folder);
         let (paper_error_percent, about) = (config.paper_error_percent, config.about);
         Ok(Self { settings, checkpoint: Some((file, checkpoint)), out, paper_error_percent, about })

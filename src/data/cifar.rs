@@ -6,7 +6,7 @@
 //! Normalisation, crop and flip are those of the published program (anokland/local-loss, `train.py`); its means and
 //! deviations are not the customary ones.
 
-use super::dataset::{Dataset, DatasetSpec, Split};
+use super::dataset::{ClassNames, Dataset, DatasetSpec, Fit, Split};
 use super::error::DataError;
 use super::planes::{PlaneOrder, interleave};
 use super::stream::Stream;
@@ -15,12 +15,24 @@ use super::stream::Stream;
 pub const CIFAR10: DatasetSpec = DatasetSpec {
     name: "cifar10",
     num_classes: 10,
-    class_names: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+    class_names: ClassNames::Known(&[
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ]),
     height: 32,
     width: 32,
     channels: 3,
     mean: &[0.424, 0.415, 0.384],
     std: &[0.283, 0.278, 0.284],
+    fit: Fit::Exact,
     crop_pad: 4,
     flip: true,
 };
@@ -29,7 +41,7 @@ pub const CIFAR10: DatasetSpec = DatasetSpec {
 pub const CIFAR100: DatasetSpec = DatasetSpec {
     name: "cifar100",
     num_classes: 100,
-    class_names: &FINE_NAMES,
+    class_names: ClassNames::Known(&FINE_NAMES),
     mean: &[0.438, 0.418, 0.377],
     std: &[0.300, 0.287, 0.294],
     ..CIFAR10
@@ -70,7 +82,7 @@ pub fn parse<'a>(
     test: impl IntoIterator<Item = Result<Stream<'a>, DataError>>,
 ) -> Result<Dataset, DataError> {
     let (train, test) = (split(spec, train)?, split(spec, test)?);
-    Ok(Dataset { name: spec.name, spec: spec.clone(), train, test })
+    Ok(Dataset { spec: spec.clone(), train: train.into(), test: test.into() })
 }
 
 fn split<'a>(

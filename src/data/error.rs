@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 
 use super::registry::names;
+use super::size::ImageSize;
 
 /// An error of a data set's name, its files, or a picture.
 #[derive(Debug, thiserror::Error)]
@@ -20,10 +21,19 @@ pub enum DataError {
     },
     /// The data set is not embedded, and no folder was given.
     #[error(
-        "data set {name} is read from files: give their folder with --data DIR; \
+        "data set {name} is read from files: give their folder with --data DIR, `predsim data fetch {name}` gets them; \
          --dataset mnist-mini and --recipe quickstart need no files"
     )]
     NeedsFolder {
+        /// The data set.
+        name: &'static str,
+    },
+    /// The data set is a folder of pictures, and none was given.
+    #[error(
+        "data set {name} is read from picture files: give their folder with --data DIR, which holds train and val or test, \
+         each with one subfolder a class; --dataset mnist-mini and --recipe quickstart need no files"
+    )]
+    NeedsPictures {
         /// The data set.
         name: &'static str,
     },
@@ -173,6 +183,52 @@ pub enum DataError {
         /// The decoder's words.
         reason: String,
     },
+    /// A decoder failed in a way that it should not.
+    #[error("picture {place} of the epoch could not be decoded: its decoder has a defect; convert or remove it")]
+    Decoder {
+        /// Its place in the order of the epoch.
+        place: usize,
+    },
+    /// A picture that is too large to be the size of all.
+    #[error(
+        "{path}: the first picture is {height}x{width} (height x width); name a smaller size for all with --image-size"
+    )]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// Its rows.
+        height: u32,
+        /// Its columns.
+        width: u32,
+    },
+    /// A size was asked for of pictures that have one.
+    #[error(
+        "--image-size: pictures of {name} are {size} as they are; only those of imagenet and image-folder are resized"
+    )]
+    FixedSize {
+        /// The data set.
+        name: &'static str,
+        /// The size of its pictures.
+        size: ImageSize,
+    },
+    /// A folder of pictures has not the form that is needed.
+    #[error("{looked}: {problem}; {name} needs train and val or test, each with one subfolder of pictures a class")]
+    NoPictures {
+        /// The data set.
+        name: &'static str,
+        /// Where it was looked for.
+        looked: String,
+        /// What is missing.
+        problem: String,
+    },
+    /// A class of the test set is none of the training set.
+    #[error("{path}: is a class that {train} does not have; both need the same subfolders")]
+    UnknownClass {
+        /// The class's folder.
+        path: String,
+        /// The folder of the training pictures.
+        train: String,
+    },
     /// The model's input has a number of channels that no picture is converted to.
     #[error("{path}: a picture becomes 1 channel (grey) or 3 (red, green, blue), but the model takes {channels}")]
     PictureChannels {
@@ -181,6 +237,14 @@ pub enum DataError {
         /// The channels of the model's input.
         channels: u32,
     },
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl DataError {
+    /// What the `image` crate says of the file at `path`.
+    pub(super) fn not_a_picture(path: &std::path::Path, error: &image::ImageError) -> Self {
+        Self::NotAPicture { path: path.display().to_string(), reason: one_line(&error.to_string()) }
+    }
 }
 
 /// Decoders explain some errors over several lines; our reports are one line each.

@@ -6,7 +6,7 @@
 //! Normalisation, crop and flip are those of the published program (anokland/local-loss, `train.py`, the `*_transform`s).
 //! It mirrors Fashion-MNIST but no digits or characters, and does not move Kuzushiji-MNIST at all.
 
-use super::dataset::{Dataset, DatasetSpec, Split};
+use super::dataset::{ClassNames, Dataset, DatasetSpec, Fit, Split};
 use super::error::DataError;
 use super::idx;
 use super::stream::Stream;
@@ -15,12 +15,13 @@ use super::stream::Stream;
 pub const MNIST: DatasetSpec = DatasetSpec {
     name: "mnist",
     num_classes: 10,
-    class_names: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+    class_names: ClassNames::Known(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
     height: 28,
     width: 28,
     channels: 1,
     mean: &[0.1307],
     std: &[0.3081],
+    fit: Fit::Exact,
     crop_pad: 2,
     flip: false,
 };
@@ -31,7 +32,7 @@ pub const MNIST_MINI: DatasetSpec = DatasetSpec { name: "mnist-mini", ..MNIST };
 /// Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): clothes, as many and as large as MNIST's digits.
 pub const FASHION_MNIST: DatasetSpec = DatasetSpec {
     name: "fashion-mnist",
-    class_names: &[
+    class_names: ClassNames::Known(&[
         "T-shirt/top",
         "trouser",
         "pullover",
@@ -42,7 +43,7 @@ pub const FASHION_MNIST: DatasetSpec = DatasetSpec {
         "sneaker",
         "bag",
         "ankle boot",
-    ],
+    ]),
     mean: &[0.286],
     std: &[0.353],
     flip: true,
@@ -52,7 +53,7 @@ pub const FASHION_MNIST: DatasetSpec = DatasetSpec {
 /// Kuzushiji-MNIST (Clanuwat et al. 2018): cursive Japanese characters, as many and as large as MNIST's digits.
 pub const KMNIST: DatasetSpec = DatasetSpec {
     name: "kmnist",
-    class_names: &["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"],
+    class_names: ClassNames::Known(&["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]),
     mean: &[0.1904],
     std: &[0.3475],
     crop_pad: 0,
@@ -73,7 +74,7 @@ pub fn parse(
 ) -> Result<Dataset, DataError> {
     let train = split(spec, train_images, train_labels)?;
     let test = split(spec, test_images, test_labels)?;
-    Ok(Dataset { name: spec.name, spec: spec.clone(), train, test })
+    Ok(Dataset { spec: spec.clone(), train: train.into(), test: test.into() })
 }
 
 fn split(spec: &DatasetSpec, images: Stream<'_>, labels: Stream<'_>) -> Result<Split, DataError> {
@@ -122,15 +123,16 @@ mod tests {
     /// Histograms and sums of pixels were counted in the official files, by a program in Python.
     #[test]
     fn the_embedded_part_is_the_beginning_of_mnist() {
-        let Dataset { name, spec, train, test } = embedded().unwrap();
-        assert_eq!((name, spec.name), ("mnist-mini", "mnist-mini"));
+        let Dataset { spec, train, test } = embedded().unwrap();
+        assert_eq!(spec, MNIST_MINI);
+        let (train, test) = (train.in_memory().unwrap(), test.in_memory().unwrap());
         assert_eq!((train.n, test.n), (6000, 1000));
         assert_eq!((train.images.len(), test.images.len()), (6000 * 784, 1000 * 784));
         assert_eq!(train.labels[..10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
         assert_eq!(test.labels[..10], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
         assert_eq!(histogram(&train.labels), [592, 671, 581, 608, 623, 514, 608, 651, 551, 601]);
         assert_eq!(histogram(&test.labels), [85, 126, 116, 107, 110, 87, 87, 99, 89, 94]);
-        assert_eq!((sum(&train), sum(&test)), (157_703_741, 24_443_134));
+        assert_eq!((sum(train), sum(test)), (157_703_741, 24_443_134));
     }
 
     fn streams(train_labels: usize, test_labels: usize) -> [Stream<'static>; 4] {
@@ -145,8 +147,8 @@ mod tests {
     #[test]
     fn files_become_their_splits() {
         let data = parse(&MNIST, streams(3, 2)).unwrap();
-        assert_eq!((data.train.n, data.train.labels), (3, vec![1; 3]));
-        assert_eq!((data.test.n, data.test.labels), (2, vec![9; 2]));
+        assert_eq!((data.train.n(), data.train.labels()), (3, &[1; 3][..]));
+        assert_eq!((data.test.n(), data.test.labels()), (2, &[9; 2][..]));
     }
 
     #[test]

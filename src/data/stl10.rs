@@ -5,7 +5,7 @@
 //!
 //! Normalisation is that of the published program (anokland/local-loss, `train.py`), which neither crops nor mirrors here.
 
-use super::dataset::{Dataset, DatasetSpec, Split};
+use super::dataset::{ClassNames, Dataset, DatasetSpec, Fit, Split};
 use super::error::DataError;
 use super::planes::{PlaneOrder, interleave};
 use super::stream::Stream;
@@ -14,12 +14,15 @@ use super::stream::Stream;
 pub const STL10: DatasetSpec = DatasetSpec {
     name: "stl10",
     num_classes: 10,
-    class_names: &["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"],
+    class_names: ClassNames::Known(&[
+        "airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck",
+    ]),
     height: 96,
     width: 96,
     channels: 3,
     mean: &[0.447, 0.440, 0.407],
     std: &[0.260, 0.257, 0.271],
+    fit: Fit::Exact,
     crop_pad: 0,
     flip: false,
 };
@@ -34,7 +37,7 @@ pub const FILES: [&str; 4] = ["train_X.bin", "train_y.bin", "test_X.bin", "test_
 /// than of pictures.
 pub fn parse([train_x, train_y, test_x, test_y]: [Stream<'_>; 4]) -> Result<Dataset, DataError> {
     let (train, test) = (split(train_x, train_y)?, split(test_x, test_y)?);
-    Ok(Dataset { name: STL10.name, spec: STL10, train, test })
+    Ok(Dataset { spec: STL10, train: train.into(), test: test.into() })
 }
 
 fn split(images: Stream<'_>, labels: Stream<'_>) -> Result<Split, DataError> {
@@ -92,8 +95,8 @@ mod tests {
     fn columns_become_rows_and_labels_begin_at_zero() {
         let stream = |name: &str| Stream::open(&fixture(name)).unwrap();
         let data = parse(["stl10_X.bin.gz", "stl10_y.bin", "stl10_X.bin.gz", "stl10_y.bin"].map(stream)).unwrap();
-        assert_fixture(&data.train, &[9, 2]);
-        assert_fixture(&data.test, &[9, 2]);
+        assert_fixture(data.train.in_memory().unwrap(), &[9, 2]);
+        assert_fixture(data.test.in_memory().unwrap(), &[9, 2]);
     }
 
     #[test]

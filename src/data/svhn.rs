@@ -6,7 +6,7 @@
 //! The published program (anokland/local-loss, `train.py`) trains on the 73,257 pictures of `train_32x32.mat` and the
 //! 531,131 easier ones of `extra_32x32.mat`, without crop or flip. Here the extra pictures are used where their file is.
 
-use super::dataset::{Dataset, DatasetSpec, Split};
+use super::dataset::{Dataset, DatasetSpec, Fit, Split};
 use super::error::DataError;
 use super::mat::{self, Array};
 use super::mnist::MNIST;
@@ -23,6 +23,7 @@ pub const SVHN: DatasetSpec = DatasetSpec {
     channels: 3,
     mean: &[0.431, 0.430, 0.446],
     std: &[0.197, 0.198, 0.199],
+    fit: Fit::Exact,
     crop_pad: 0,
     flip: false,
 };
@@ -41,7 +42,7 @@ pub const TEST: &str = "test_32x32.mat";
 pub fn parse(train: Stream<'_>, extra: Option<Stream<'_>>, test: Stream<'_>) -> Result<Dataset, DataError> {
     let train = split(std::iter::once(train).chain(extra))?;
     let test = split(std::iter::once(test))?;
-    Ok(Dataset { name: SVHN.name, spec: SVHN, train, test })
+    Ok(Dataset { spec: SVHN, train: train.into(), test: test.into() })
 }
 
 fn split<'a>(files: impl Iterator<Item = Stream<'a>>) -> Result<Split, DataError> {
@@ -125,16 +126,17 @@ mod tests {
     #[test]
     fn files_of_scipy_are_read_compressed_or_not() {
         let data = parse(stream("svhn_train.mat"), None, stream("svhn_plain.mat")).unwrap();
-        assert_fixture(&data.train, &[1, 9, 0, 5]);
-        assert_fixture(&data.test, &[1, 9, 0, 5]);
+        assert_fixture(data.train.in_memory().unwrap(), &[1, 9, 0, 5]);
+        assert_fixture(data.test.in_memory().unwrap(), &[1, 9, 0, 5]);
     }
 
     #[test]
     fn extra_pictures_come_behind_the_others() {
         let (train, test) = (stream("svhn_train.mat"), stream("svhn_train.mat"));
         let data = parse(train, Some(stream("svhn_plain.mat")), test).unwrap();
-        assert_eq!(data.train.labels, [1, 9, 0, 5, 1, 9, 0, 5]);
-        assert_eq!(data.train.image(6), data.train.image(2));
+        assert_eq!(data.train.labels(), [1, 9, 0, 5, 1, 9, 0, 5]);
+        let train = data.train.in_memory().unwrap();
+        assert_eq!(train.image(6), train.image(2));
     }
 
     fn message(bytes: &[u8]) -> String {

@@ -5,7 +5,7 @@
 
 use bytemuck::Pod;
 
-use super::input::{Input, declarations};
+use super::input::{Input, declarations, mirror_binding};
 
 /// WGSL text in pieces that are joined in order, the last of them the kernel's own file.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +129,15 @@ impl Access {
     }
 }
 
+/// What is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// The tensor's buffer.
+    Buffer { read_only: bool },
+    /// Its mirror.
+    Mirror,
+}
+
 /// A tensor bound to a kernel.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding {
@@ -165,30 +174,47 @@ impl Dispatch {
 
     /// Binds the next tensor for reading.
     #[must_use]
-    pub fn reads(mut self, slice: Slice) -> Self {
-        self.bindings.push(Binding { slice, access: Access::Read });
-        self
+    pub fn reads(self, slice: Slice) -> Self {
+        self.binds(slice, Access::Read)
     }
 
     /// Binds the next tensor for writing, and reading.
     #[must_use]
-    pub fn writes(mut self, slice: Slice) -> Self {
-        self.bindings.push(Binding { slice, access: Access::Write });
-        self
+    pub fn writes(self, slice: Slice) -> Self {
+        self.binds(slice, Access::Write)
     }
 
     /// Binds the next tensor as an [`Input`].
     #[must_use]
-    pub fn loads(mut self, slice: Slice) -> Self {
-        self.bindings.push(Binding { slice, access: Access::Load });
-        self
+    pub fn loads(self, slice: Slice) -> Self {
+        self.binds(slice, Access::Load)
     }
 
     /// Binds the next tensor as an [`Input`] that is updated in place.
     #[must_use]
-    pub fn updates(mut self, slice: Slice) -> Self {
-        self.bindings.push(Binding { slice, access: Access::Update });
+    pub fn updates(self, slice: Slice) -> Self {
+        self.binds(slice, Access::Update)
+    }
+
+    fn binds(mut self, slice: Slice, access: Access) -> Self {
+        self.bindings.push(Binding { slice, access });
         self
+    }
+
+    /// What its pipeline's layout and its bind group hold behind the uniform: the number of each binding, what lies there,
+    /// and of which tensor. A mirror takes its buffer's place, or stands behind it where the buffer is written.
+    pub(super) fn slots(&self) -> Vec<(u32, Slot, Slice)> {
+        let mut slots = Vec::with_capacity(self.bindings.len());
+        for (number, &Binding { slice, access }) in (1..).zip(&self.bindings) {
+            let mirrored = self.pipeline.texels && access.is_input();
+            if access.writes() || !mirrored {
+                slots.push((number, Slot::Buffer { read_only: !access.writes() }, slice));
+            }
+            if mirrored {
+                slots.push((mirror_binding(number, access.writes()), Slot::Mirror, slice));
+            }
+        }
+        slots
     }
 
     /// Notes how much arithmetic it does.

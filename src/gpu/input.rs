@@ -4,8 +4,11 @@
 //! read [mirrors](super::Mirror) instead; [`schedule`](super::schedule) decides for each dispatch. WGSL has no generic
 //! bindings, so the declarations are written here, in front of the kernel's text.
 
-/// How far behind its buffer's binding the mirror of an [updated](Input::updated) input is bound.
-pub(super) const MIRROR_BINDINGS: u32 = 16;
+/// Where the mirror of the input at `binding` is bound: in its buffer's place, or behind all buffers where that is bound too,
+/// because it is [updated](Input::updated).
+pub(super) fn mirror_binding(binding: u32, updated: bool) -> u32 {
+    if updated { binding + 16 } else { binding }
+}
 
 /// Finds vec4 i of a mirrored slice in its texture.
 const TEXEL: &str = include_str!("../../shaders/texels.wgsl");
@@ -44,7 +47,7 @@ pub(super) fn declarations(inputs: &[Input], texels: bool) -> String {
             ));
         }
         let value = if texels {
-            let binding = if updated { binding + MIRROR_BINDINGS } else { binding };
+            let binding = mirror_binding(binding, updated);
             text.push_str(&format!(
                 "@group(0) @binding({binding}) var {name}_texels: texture_storage_2d<rgba32float, read>;\n"
             ));

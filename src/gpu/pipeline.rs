@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::input::MIRROR_BINDINGS;
+use super::dispatch::Slot;
 use super::{Access, Dispatch};
 
 /// A pipeline with the layout its bind groups need.
@@ -27,11 +27,11 @@ impl PipelineCache {
         let accesses: Vec<Access> = dispatch.bindings.iter().map(|b| b.access).collect();
         let key = (dispatch.pipeline.label(), accesses);
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        compiled.entry(key).or_insert_with_key(|key| Arc::new(compile(device, dispatch, key))).clone()
+        compiled.entry(key).or_insert_with_key(|key| Arc::new(compile(device, dispatch, &key.0))).clone()
     }
 }
 
-fn compile(device: &wgpu::Device, dispatch: &Dispatch, (label, accesses): &Key) -> Compiled {
+fn compile(device: &wgpu::Device, dispatch: &Dispatch, label: &str) -> Compiled {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(label),
         source: wgpu::ShaderSource::Wgsl(dispatch.pipeline.source().into()),
@@ -40,16 +40,10 @@ fn compile(device: &wgpu::Device, dispatch: &Dispatch, (label, accesses): &Key) 
     // can be zero; the kernel tests run each with odd shapes, between canaries.
     let module = unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
     let mut entries = vec![entry(0, buffer_type(wgpu::BufferBindingType::Uniform))];
-    for (index, &access) in accesses.iter().enumerate() {
-        let binding = index as u32 + 1;
-        let mirrored = dispatch.pipeline.texels && access.is_input();
-        if access.writes() || !mirrored {
-            entries.push(entry(binding, buffer_type(wgpu::BufferBindingType::Storage { read_only: !access.writes() })));
-        }
-        if mirrored {
-            entries.push(entry(mirror_binding(binding, access), TEXELS));
-        }
-    }
+    entries.extend(dispatch.slots().into_iter().map(|(binding, slot, _)| match slot {
+        Slot::Buffer { read_only } => entry(binding, buffer_type(wgpu::BufferBindingType::Storage { read_only })),
+        Slot::Mirror => entry(binding, TEXELS),
+    }));
     let layout =
         device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries });
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -70,11 +64,6 @@ fn compile(device: &wgpu::Device, dispatch: &Dispatch, (label, accesses): &Key) 
         cache: None,
     });
     Compiled { pipeline, layout }
-}
-
-/// Where the mirror of an input is bound: in its buffer's place, or behind it where the buffer is bound too.
-pub(super) fn mirror_binding(binding: u32, access: Access) -> u32 {
-    if access.writes() { binding + MIRROR_BINDINGS } else { binding }
 }
 
 const TEXELS: wgpu::BindingType = wgpu::BindingType::StorageTexture {

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::pipeline::{Compiled, mirror_binding};
+use super::dispatch::Slot;
+use super::pipeline::Compiled;
 use super::{Dispatch, Gpu, GpuError, Mirror, Readback, Refresh, Slice, TensorId};
 
 /// Commands that share one command buffer: a block's whole step.
@@ -264,24 +265,18 @@ fn call(
     places: &Places<'_, impl Fn(TensorId) -> BufferSpan>,
 ) -> Result<Call, GpuError> {
     let compiled = gpu.pipeline(dispatch);
-    let spans: Vec<BufferSpan> = dispatch.bindings.iter().map(|binding| places.span(binding.slice)).collect();
-    let mut entries = vec![buffer_entry(0, uniforms, uniform_offset, dispatch.params.len() as u64)];
-    for (index, (binding, span)) in dispatch.bindings.iter().zip(&spans).enumerate() {
-        let limit = gpu.limits.max_storage_buffer_binding_size;
-        if binding.slice.bytes > limit {
-            let what = format!("a tensor of \"{}\"", dispatch.label);
-            return Err(GpuError::TooLarge { what, bytes: binding.slice.bytes, limit });
-        }
-        let (number, access) = (index as u32 + 1, binding.access);
-        let mirrored = dispatch.pipeline.texels && access.is_input();
-        if access.writes() || !mirrored {
-            entries.push(buffer_entry(number, &span.buffer, span.offset, binding.slice.bytes));
-        }
-        if mirrored {
-            let resource = places.mirror(binding.slice);
-            entries.push(wgpu::BindGroupEntry { binding: mirror_binding(number, access), resource });
-        }
+    let limit = gpu.limits.max_storage_buffer_binding_size;
+    if let Some(binding) = dispatch.bindings.iter().find(|binding| binding.slice.bytes > limit) {
+        let what = format!("a tensor of \"{}\"", dispatch.label);
+        return Err(GpuError::TooLarge { what, bytes: binding.slice.bytes, limit });
     }
+    let slots = dispatch.slots();
+    let spans: Vec<BufferSpan> = slots.iter().map(|&(_, _, slice)| places.span(slice)).collect();
+    let mut entries = vec![buffer_entry(0, uniforms, uniform_offset, dispatch.params.len() as u64)];
+    entries.extend(slots.iter().zip(&spans).map(|(&(binding, slot, slice), span)| match slot {
+        Slot::Buffer { .. } => buffer_entry(binding, &span.buffer, span.offset, slice.bytes),
+        Slot::Mirror => wgpu::BindGroupEntry { binding, resource: places.mirror(slice) },
+    }));
     let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some(dispatch.label),
         layout: &compiled.layout,

@@ -114,17 +114,19 @@ struct Params {
     spare: u32,
 }
 
+/// `shaders/similarity_target.wgsl`: what similarities are compared with.
+pub(super) const TARGET: &str = include_str!("../../shaders/similarity_target.wgsl");
 const HEAD: &str = include_str!("../../shaders/similarity.wgsl");
 const FEATURES: Shader = Shader::with_inputs("similarity", &[Input::new(1, "features_z")], &[COMMON, HEAD]);
 const MATRIX: Shader = Shader::with_inputs(
     "similarity_matrix",
     &[Input::new(1, "features_z")],
-    &[COMMON, HEAD, include_str!("../../shaders/similarity_matrix.wgsl")],
+    &[COMMON, HEAD, TARGET, include_str!("../../shaders/similarity_matrix.wgsl")],
 );
 const GRADIENT: Shader = Shader::with_inputs(
     "similarity_gradient",
     &[Input::new(1, "features_z"), Input::updated(3, "apply_z")],
-    &[COMMON, HEAD, include_str!("../../shaders/similarity_gradient.wgsl")],
+    &[COMMON, HEAD, TARGET, include_str!("../../shaders/similarity_gradient.wgsl")],
 );
 
 /// Workgroup sizes of small and large shapes.

@@ -7,10 +7,11 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
-use super::similarity::Target;
+use super::similarity::{TARGET, Target};
 use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
 
-const SHADER: Shader = Shader::new("similarity_blend", &[COMMON, include_str!("../../shaders/similarity_blend.wgsl")]);
+const SHADER: Shader =
+    Shader::new("similarity_blend", &[COMMON, TARGET, include_str!("../../shaders/similarity_blend.wgsl")]);
 const THREADS: u32 = 64;
 
 #[repr(C)]

@@ -14,20 +14,16 @@ use crate::train::{Mode, Network, Session, Source, TrainConfig, TrainError, Trai
 use super::error::RunError;
 use super::settings::Settings;
 
-/// Keeps what the settings limit a data set to.
-pub fn limit(data: &mut Dataset, settings: &Settings) {
-    settings.limit_train.into_iter().for_each(|n| data.train.limit(n));
-    settings.limit_test.into_iter().for_each(|n| data.test.limit(n));
+/// Keeps the first pictures of a data set, as many of each split as it is limited to (`--limit-train`, `--limit-test`).
+pub fn limit(data: &mut Dataset, train: Option<u32>, test: Option<u32>) {
+    train.into_iter().for_each(|n| data.train.limit(n));
+    test.into_iter().for_each(|n| data.test.limit(n));
 }
 
 /// A network for pictures of the data set `spec`, which reach the device as bytes.
 pub fn network(model: Model, train: TrainConfig, spec: &DatasetSpec, tuning: Tuning) -> Network {
-    let channel = |values: &[f32], index: usize, missing: f32| values.get(index).copied().unwrap_or(missing);
-    let source = Source::Pixels {
-        mean: std::array::from_fn(|index| channel(spec.mean, index, 0.0)),
-        std: std::array::from_fn(|index| channel(spec.std, index, 1.0)),
-    };
-    Network::new(model, train, source, tuning)
+    let [mean, std] = spec.normalisation();
+    Network::new(model, train, Source::Pixels { mean, std }, tuning)
 }
 
 /// A trainer with its plans made, and the parameters of `checkpoint` or the published initialisation in it.
@@ -90,6 +86,7 @@ pub async fn checkpoint(
         model: settings.model.clone(),
         train: settings.train.clone(),
         dataset: settings.spec.name.to_owned(),
+        class_names: settings.found_classes(),
         limit_train: settings.limit_train,
         limit_test: settings.limit_test,
         position,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Command};
 use serde::{Deserialize, Serialize};
 
+use crate::data::ImageSize;
 use crate::nn::{Architecture, LossSup, LossUnsup, Nonlin};
 use crate::train::{Optim, Order};
 
@@ -15,12 +16,17 @@ use crate::train::{Optim, Order};
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TrainFlags {
-    /// Data set: mnist-mini is embedded, the others are read from --data [default: cifar10]
+    /// Data set: mnist-mini is embedded, the others are read from --data; see `predsim data list` [default: cifar10]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub dataset: Option<String>,
-    /// Folder of the data set's official files, gzipped or not; also looked for in DIR/<name>
+    /// Folder of the data set's official files, gzipped or not; also looked for in DIR/<name>. Of imagenet and image-folder: of
+    /// train and val (or test), each with one subfolder a class
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data: Option<PathBuf>,
+    /// Size that pictures of imagenet and image-folder are brought to: 224, or 160x224 for 160 rows of 224 [default: that of
+    /// the first picture; imagenet: 224]
+    #[arg(long, value_name = "SIZE", help_heading = "Data")]
+    pub image_size: Option<ImageSize>,
     /// Use only the first N training samples
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub limit_train: Option<u32>,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::checkpoint::State;
-use crate::data::DatasetSpec;
+use crate::data::{ClassNames, DatasetSpec, Fit, ImageSize};
 use crate::gpu::Wanted;
 use crate::nn::{Architecture, InputShape, Model, ModelConfig};
 use crate::train::{Order, Schedule, TrainConfig};
@@ -47,7 +47,16 @@ impl Settings {
     /// # Errors
     /// A usage error that names the flag and what would be right.
     pub fn resolve(flags: &TrainFlags) -> Result<Self, RunError> {
-        let spec = crate::data::spec(flags.dataset.as_deref().unwrap_or(DEFAULT_DATASET))?;
+        let dataset = flags.dataset.as_deref().unwrap_or(DEFAULT_DATASET);
+        let spec = crate::data::spec_in(dataset, flags.data.as_deref(), flags.image_size)?;
+        Self::resolve_for(flags, spec)
+    }
+
+    /// As [`Settings::resolve`], over a data set that is at hand, whatever `flags` say of it.
+    ///
+    /// # Errors
+    /// As [`Settings::resolve`].
+    pub fn resolve_for(flags: &TrainFlags, spec: DatasetSpec) -> Result<Self, RunError> {
         let input =
             InputShape { height: spec.height as usize, width: spec.width as usize, channels: spec.channels as usize };
         let architecture = flags.model.unwrap_or(Architecture::Vgg8b);
@@ -151,6 +160,7 @@ impl Settings {
         TrainFlags {
             dataset: Some(self.spec.name.to_owned()),
             data: self.data.clone(),
+            image_size: (self.spec.fit != Fit::Exact).then(|| self.spec.size()),
             limit_train: self.limit_train,
             limit_test: self.limit_test,
             classes_per_batch: Some(train.classes_per_batch),
@@ -197,19 +207,25 @@ impl Settings {
         }
     }
 
-    /// The settings of a checkpoint with `flags` over them. The network's structure is the checkpoint's.
+    /// The settings of a checkpoint with `flags` over them, over the data set `at_hand` where there is one already. The
+    /// network's structure is the checkpoint's.
     ///
     /// # Errors
     /// A usage error for a flag that would make another network, or any that [`Settings::resolve`] finds.
-    pub fn resumed(state: &State, flags: &TrainFlags) -> Result<Self, RunError> {
+    pub fn resumed(state: &State, flags: &TrainFlags, at_hand: Option<&DatasetSpec>) -> Result<Self, RunError> {
         let stored = Self::of_state(state)?;
-        let settings = Self::resolve(&flags.over(&stored.flags()))?;
+        let flags = flags.over(&stored.flags());
+        let settings = match at_hand {
+            Some(spec) => Self::resolve_for(&flags, spec.clone())?,
+            None => Self::resolve(&flags)?,
+        };
         if settings.model != stored.model {
             let flag = first_difference(&settings.flags(), &stored.flags());
             return Err(RunError::usage(format!(
                 "--{flag} would make another network than the checkpoint's; leave it out, or start a new run"
             )));
         }
+        settings.same_classes(&stored)?;
         if settings.train.schedule != stored.train.schedule {
             return Err(RunError::usage(
                 "--schedule and the --epochs of a greedy one cannot change in the middle of a run; leave them out"
@@ -231,6 +247,31 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Names of classes that were found in a folder: a checkpoint remembers them.
+    pub fn found_classes(&self) -> Vec<String> {
+        match &self.spec.class_names {
+            ClassNames::Known(_) => Vec::new(),
+            ClassNames::Found(names) => names.to_vec(),
+        }
+    }
+
+    /// Refuses a folder whose classes are not those that the checkpoint's network has learned.
+    ///
+    /// # Errors
+    /// A usage error that names the first class that is another.
+    pub fn same_classes(&self, stored: &Self) -> Result<(), RunError> {
+        let (found, learned) = (self.found_classes(), stored.found_classes());
+        if found.is_empty() || learned.is_empty() {
+            return Ok(());
+        }
+        match found.iter().zip(&learned).find(|(found, learned)| found != learned) {
+            Some((found, learned)) => Err(RunError::usage(format!(
+                "--data has a class {found} where the checkpoint's network has {learned}; the same classes are needed"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The settings that a checkpoint holds; where its data is and on which adapter to run is not among them.
     ///
     /// # Errors
@@ -239,7 +280,7 @@ impl Settings {
         Ok(Self {
             model: state.model.clone(),
             train: state.train.clone(),
-            spec: crate::data::spec(&state.dataset)?,
+            spec: recall(state)?,
             data: None,
             epochs: match state.train.schedule {
                 Schedule::Simultaneous => DEFAULT_EPOCHS,
@@ -250,6 +291,13 @@ impl Settings {
             adapter: Wanted::Best,
         })
     }
+}
+
+/// The data set as it was when the checkpoint was written.
+fn recall(state: &State) -> Result<DatasetSpec, RunError> {
+    let input = state.model.input;
+    let size = ImageSize { height: input.height as u32, width: input.width as u32 };
+    Ok(crate::data::recall(&state.dataset, size, state.model.num_classes as u32, &state.class_names)?)
 }
 
 /// The adapter that `--adapter` names.

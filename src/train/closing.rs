@@ -18,7 +18,7 @@ impl Builder<'_> {
         let partials = reduce::partials(len);
         let norm = (mode == Mode::Train).then(|| {
             let rows = self.scratch(network.title(owner), "gradient norm", 4 * u64::from(partials));
-            self.emit([reduce::sum_of_squares(len, Slice { bytes: arena.trunk_bytes, ..arena.grads }, rows)]);
+            self.emit([reduce::sum_of_squares(len, arena.grads, rows)]);
             rows
         });
         let measured = Measured {

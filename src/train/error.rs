@@ -1,5 +1,8 @@
 //! What can go wrong while training.
 
+use std::sync::Arc;
+
+use crate::data::DataError;
 use crate::gpu::GpuError;
 
 /// An error of the trainer.
@@ -8,6 +11,9 @@ pub enum TrainError {
     /// From the device.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+    /// A picture could not be read when its turn had come.
+    #[error(transparent)]
+    Data(Arc<DataError>),
     /// A loss or a gradient is no longer a number.
     #[error(
         "the loss of block {block} is not finite at step {step} (epoch {epoch}); the last good checkpoint is kept: try a \
@@ -29,4 +35,10 @@ pub enum TrainError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl From<DataError> for TrainError {
+    fn from(error: DataError) -> Self {
+        Self::Data(Arc::new(error))
+    }
 }

@@ -4,10 +4,13 @@
 //! bits of one that never stopped.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{AugmentParams, Batches, Dataset, Hole, Split, augment_params, class_order, epoch_order, gather};
+use crate::data::{
+    AugmentParams, Batches, Dataset, Draw, Hole, Pictures, Walk, augment_params, class_order, epoch_order,
+};
 
 use super::error::TrainError;
 use super::inspect::Inspection;
@@ -35,7 +38,9 @@ pub struct Session<'d> {
     pub trainer: Trainer,
     data: &'d Dataset,
     position: Position,
-    order: Vec<u32>,
+    order: Arc<[u32]>,
+    /// The training pictures of the epoch, from the next step on; begun by the first step.
+    walk: Option<Walk<'d>>,
     pixels: Vec<u8>,
     labels: Vec<u32>,
     crops: Vec<AugmentParams>,
@@ -52,7 +57,8 @@ impl<'d> Session<'d> {
             trainer,
             data,
             position,
-            order: Vec::new(),
+            order: Arc::default(),
+            walk: None,
             pixels: Vec::new(),
             labels: Vec::new(),
             crops: Vec::new(),
@@ -68,8 +74,8 @@ impl<'d> Session<'d> {
     /// schedule, those of its first phase.
     pub fn plans(data: &Dataset, batch: usize) -> Vec<(Mode, u32)> {
         let mut plans = Vec::new();
-        for (mode, split) in [(Mode::Train, &data.train), (Mode::Evaluate, &data.test)] {
-            for range in batches(split, batch) {
+        for (mode, pictures) in [(Mode::Train, &data.train), (Mode::Evaluate, &data.test)] {
+            for range in batches(pictures, batch) {
                 if plans.last() != Some(&(mode, range.len() as u32)) {
                     plans.push((mode, range.len() as u32));
                 }
@@ -120,13 +126,14 @@ impl<'d> Session<'d> {
     /// Submits the epoch's next step and returns its number of samples, or `None` at the end of the epoch.
     ///
     /// # Errors
-    /// What the device reports; [`TrainError::NotFinite`] soon after a loss stops being a number.
+    /// What the device reports; a picture that cannot be read; [`TrainError::NotFinite`] soon after a loss stops being a
+    /// number.
     pub async fn step(&mut self) -> Result<Option<usize>, TrainError> {
-        let (data, position) = (self.data, self.position);
-        let Some(range) = batches(&data.train, self.batch_size()).nth(position.step) else { return Ok(None) };
+        let position = self.position;
+        let Some(range) = batches(&self.data.train, self.batch_size()).nth(position.step) else { return Ok(None) };
+        let count = range.len();
         self.enter_phase(position.epoch);
-        let indices = self.order[range].to_vec();
-        self.fill(&data.train, &indices, true);
+        self.fill_train(range)?;
         let lr = self.lr();
         let samples = samples(&self.pixels, &self.crops, &self.holes);
         self.trainer.train(samples, &self.labels, lr).await?;
@@ -134,7 +141,7 @@ impl<'d> Session<'d> {
         if self.position.step.is_multiple_of(GLANCE_EVERY) {
             self.glance()?;
         }
-        Ok(Some(indices.len()))
+        Ok(Some(count))
     }
 
     /// Closes the epoch: its training report, and on to the next. Waits for the GPU.
@@ -165,12 +172,12 @@ impl<'d> Session<'d> {
     /// Evaluates on the whole test split with `epoch` in the report. Waits for the GPU.
     ///
     /// # Errors
-    /// What the device reports.
+    /// What the device reports, or a picture that cannot be read.
     pub async fn test(&mut self, epoch: usize) -> Result<EpochReport, TrainError> {
         let data = self.data;
+        let mut walk = data.test.walk((0..data.test.n()).collect(), 0, None);
         for range in batches(&data.test, self.batch_size()) {
-            let indices: Vec<u32> = (range.start as u32..range.end as u32).collect();
-            self.fill(&data.test, &indices, false);
+            self.fill_test(&mut walk, range.len())?;
             let samples = samples(&self.pixels, &self.crops, &self.holes);
             self.trainer.evaluate(samples, &self.labels).await?;
         }
@@ -185,19 +192,18 @@ impl<'d> Session<'d> {
     /// What the device reports.
     pub async fn inspect(&mut self, indices: &[u32]) -> Result<Inspection, TrainError> {
         let data = self.data;
-        self.fill(&data.test, indices, false);
+        let mut walk = data.test.walk(indices.into(), 0, None);
+        self.fill_test(&mut walk, indices.len())?;
         self.trainer.inspect(samples(&self.pixels, &self.crops, &self.holes), indices.len()).await
     }
 
     /// GPU time of each dispatch of the epoch's next step, which is taken.
     ///
     /// # Errors
-    /// What the device reports.
+    /// What the device reports, or a picture that cannot be read.
     pub async fn profile(&mut self) -> Result<Vec<crate::gpu::StageTime>, TrainError> {
-        let data = self.data;
-        let range = batches(&data.train, self.batch_size()).nth(self.position.step).unwrap_or(0..0);
-        let indices = self.order[range].to_vec();
-        self.fill(&data.train, &indices, true);
+        let range = batches(&self.data.train, self.batch_size()).nth(self.position.step).unwrap_or(0..0);
+        self.fill_train(range)?;
         let samples = samples(&self.pixels, &self.crops, &self.holes);
         let lr = self.trainer.network().train.lr_at(self.position.epoch);
         let times = self.trainer.profile(samples, &self.labels, lr).await?;
@@ -229,27 +235,51 @@ impl<'d> Session<'d> {
 
     fn shuffle(&mut self) {
         let (train, epoch) = (&self.trainer.network().train, self.position.epoch);
-        let split = &self.data.train;
+        let pictures = &self.data.train;
         self.order = match train.classes_per_batch_at(epoch) {
-            Some(classes) => class_order(train.seed, epoch as u64, &split.labels, classes, size(train.batch_size)),
-            None => epoch_order(train.seed, epoch as u64, split.n),
-        };
+            Some(classes) => class_order(train.seed, epoch as u64, pictures.labels(), classes, size(train.batch_size)),
+            None => epoch_order(train.seed, epoch as u64, pictures.n()),
+        }
+        .into();
+        self.walk = None;
     }
 
-    fn fill(&mut self, split: &Split, indices: &[u32], train: bool) {
+    /// Fills the buffers with the training samples at `range` of the epoch's order, which begins where the last step ended,
+    /// and draws what happens to each.
+    fn fill_train(&mut self, range: std::ops::Range<usize>) -> Result<(), TrainError> {
+        let data = self.data;
         let settings = &self.trainer.network().train;
-        let (seed, epoch) = (settings.seed, self.position.epoch as u64);
-        self.pixels.resize(indices.len() * split.image_len(), 0);
-        self.labels.resize(indices.len(), 0);
-        gather(split, indices, &mut self.pixels, &mut self.labels);
-        let crop = |&index: &u32| augment_params(&self.data.spec, seed, epoch, index, train);
+        let draw = Draw { seed: settings.seed, epoch: self.position.epoch as u64 };
+        let samples = &self.order[range.clone()];
+        let crop = |&sample: &u32| augment_params(&data.spec, draw.seed, draw.epoch, sample, true);
         self.crops.clear();
-        self.crops.extend(indices.iter().map(crop));
+        self.crops.extend(samples.iter().map(crop));
         self.holes.clear();
-        if let (true, Some(cutout)) = (train, settings.holes()) {
-            let shape = [split.height, split.width];
-            self.holes.extend(indices.iter().flat_map(|&index| cutout.centres(shape, seed, epoch, index)));
+        if let Some(cutout) = settings.holes() {
+            let shape = [data.spec.height, data.spec.width];
+            self.holes.extend(samples.iter().flat_map(|&sample| cutout.centres(shape, draw.seed, draw.epoch, sample)));
         }
+        let begin = || data.train.walk(self.order.clone(), range.start, Some(draw));
+        let mut walk = self.walk.take().unwrap_or_else(begin);
+        self.fill(&mut walk, range.len())?;
+        self.walk = Some(walk);
+        Ok(())
+    }
+
+    /// Fills the buffers with the next `count` samples of `walk` as they are.
+    fn fill_test(&mut self, walk: &mut Walk<'_>, count: usize) -> Result<(), TrainError> {
+        self.fill(walk, count)?;
+        self.crops.clear();
+        self.crops.resize(count, AugmentParams::IDENTITY);
+        self.holes.clear();
+        Ok(())
+    }
+
+    /// The next `count` pictures and labels.
+    fn fill(&mut self, walk: &mut Walk<'_>, count: usize) -> Result<(), TrainError> {
+        self.pixels.resize(count * self.data.train.image_len(), 0);
+        self.labels.resize(count, 0);
+        Ok(walk.fill(&mut self.pixels, &mut self.labels)?)
     }
 }
 
@@ -257,9 +287,9 @@ fn samples<'b>(pixels: &'b [u8], crops: &'b [AugmentParams], holes: &'b [Hole]) 
     Samples::Pixels { pixels, crops: bytemuck::cast_slice(crops), holes: bytemuck::cast_slice(holes) }
 }
 
-/// A pass over `split`.
-fn batches(split: &Split, batch: usize) -> Batches {
-    Batches::new(split.n, size(batch))
+/// A pass over `pictures`.
+fn batches(pictures: &Pictures, batch: usize) -> Batches {
+    Batches::new(pictures.n(), size(batch))
 }
 
 /// A batch of zero samples counts as one, so that no pass is endless.

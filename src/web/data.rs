@@ -1,11 +1,12 @@
-//! Data sets of the page: the embedded digits, official files and pictures that the user gives.
+//! Data sets of the page: the embedded digits, official files and folders of pictures that the user gives.
 
 use js_sys::{Array, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::data::{DataError, Dataset, DatasetSpec, Split, Stream, mnist};
-use crate::run::{RunError, Settings, engine};
+use crate::data::registry::{self, Files};
+use crate::data::{DataError, Dataset, DatasetSpec, ImageSize, Pictures, Split, Stream};
+use crate::run::{RunError, TrainFlags, engine};
 
 use super::error::{WebError, from_json, to_json};
 
@@ -21,7 +22,7 @@ pub struct Data {
 #[derive(Debug, Serialize)]
 struct Description {
     name: &'static str,
-    classes: &'static [&'static str],
+    classes: Vec<String>,
     height: u32,
     width: u32,
     channels: u32,
@@ -37,14 +38,40 @@ impl Data {
     ///
     /// # Errors
     /// `usage`: the settings are wrong, a file is missing or is not what its name says.
-    pub fn open(settings: &str, names: Vec<String>, files: &Array) -> Result<Data, WebError> {
-        let settings = Settings::resolve(&from_json(settings)?)?;
-        let mut set = match settings.spec.name {
-            name if name == mnist::MNIST_MINI.name => mnist::embedded()?,
-            _ => official(&settings.spec, &names, files)?,
-        };
-        engine::limit(&mut set, &settings);
-        Ok(Self { set: Box::leak(Box::new(set)) })
+    pub fn open(settings: &str, names: Vec<String>, files: Array) -> Result<Data, WebError> {
+        let flags: TrainFlags = from_json(settings)?;
+        let spec = registry::spec(flags.dataset.as_deref().unwrap_or_default())?;
+        let set = registry::read(&spec, &Given { name: spec.name, names, files })?;
+        Ok(Self::keep(set, &flags))
+    }
+
+    /// A folder of pictures, all of one size: the names of its classes, and for training and test the bytes `[N, H, W, 3]`
+    /// and labels `[N]`.
+    ///
+    /// # Errors
+    /// `usage`: the settings are wrong, there is no picture to learn from or to test on, or a size or label does not fit.
+    #[expect(clippy::too_many_arguments, reason = "JavaScript's side of it is one call with named variables")]
+    pub fn of_pictures(
+        settings: &str,
+        classes: Vec<String>,
+        height: u32,
+        width: u32,
+        train: Vec<u8>,
+        train_labels: Vec<u32>,
+        test: Vec<u8>,
+        test_labels: Vec<u32>,
+    ) -> Result<Data, WebError> {
+        let flags: TrainFlags = from_json(settings)?;
+        let name = flags.dataset.as_deref().unwrap_or_default();
+        let spec = registry::recall(name, ImageSize { height, width }, classes.len() as u32, &classes)?;
+        let train = split(&spec, "training", train, train_labels)?;
+        let test = split(&spec, "test", test, test_labels)?;
+        Ok(Self::keep(Dataset { spec, train, test }, &flags))
+    }
+
+    fn keep(mut set: Dataset, flags: &TrainFlags) -> Self {
+        engine::limit(&mut set, flags.limit_train, flags.limit_test);
+        Self { set: Box::leak(Box::new(set)) }
     }
 
     /// Name, classes and sizes, as JSON.
@@ -52,22 +79,29 @@ impl Data {
     /// # Errors
     /// None in practice.
     pub fn describe(&self) -> Result<String, WebError> {
-        let Dataset { name, spec, train, test } = self.set;
+        let Dataset { spec, train, test } = self.set;
+        let name = |class: u32| spec.class_names.get(class as usize).map_or_else(|| class.to_string(), str::to_owned);
         to_json(&Description {
-            name,
-            classes: spec.class_names,
+            name: spec.name,
+            classes: (0..spec.num_classes).map(name).collect(),
             height: spec.height,
             width: spec.width,
             channels: spec.channels,
-            train: train.n,
-            test: test.n,
+            train: train.n(),
+            test: test.n(),
         })
     }
 
     /// At most `most` test samples, equally many of each class where there are, one class after the other: what the
     /// page looks at again and again.
     pub fn probe(&self, most: u32) -> Vec<u32> {
-        probe(&self.set.test, self.set.spec.num_classes, most)
+        let (labels, classes) = (self.set.test.labels(), self.set.spec.num_classes);
+        let each = (most / classes.max(1)).max(1) as usize;
+        let of_class = |class: u32| {
+            let with_label = labels.iter().enumerate().filter(move |&(_, &label)| label == class);
+            with_label.map(|(index, _)| index as u32).take(each)
+        };
+        (0..classes).flat_map(of_class).take(most as usize).collect()
     }
 
     /// Classes of test samples.
@@ -75,7 +109,8 @@ impl Data {
     /// # Errors
     /// `usage`: there is no such sample.
     pub fn labels(&self, indices: &[u32]) -> Result<Vec<u32>, WebError> {
-        let label = |&index: &u32| self.set.test.labels.get(index as usize).copied().ok_or_else(|| no_sample(index));
+        let labels = self.set.test.labels();
+        let label = |&index: &u32| labels.get(index as usize).copied().ok_or_else(|| no_sample(index));
         indices.iter().map(label).collect()
     }
 
@@ -84,32 +119,58 @@ impl Data {
     /// # Errors
     /// `usage`: there is no such sample.
     pub fn picture(&self, index: u32) -> Result<Vec<u8>, WebError> {
-        if index >= self.set.test.n {
+        let Pictures::Memory(split) = &self.set.test;
+        if index >= split.n {
             return Err(no_sample(index));
         }
-        Ok(self.set.test.image(index).to_vec())
+        Ok(split.image(index).to_vec())
     }
 }
 
-/// MNIST, or a data set in its format, from its four files.
-fn official(spec: &DatasetSpec, names: &[String], files: &Array) -> Result<Dataset, DataError> {
-    let find = |wanted: &'static str| {
-        let at = names.iter().position(|name| name.strip_suffix(".gz").unwrap_or(name) == wanted);
-        let missing = || DataError::MissingFile { name: spec.name, file: wanted, looked: names.join(", ") };
-        let at = at.ok_or_else(missing)?;
-        Ok((names[at].clone(), Uint8Array::from(files.get(at as u32)).to_vec()))
-    };
-    let [a, b, c, d] = mnist::FILES.map(find);
-    let found = [a?, b?, c?, d?];
-    mnist::parse(spec, found.each_ref().map(|(name, bytes)| Stream::from_bytes(name.clone(), bytes)))
+/// Files that the user gave.
+struct Given {
+    /// The data set that they are to be of.
+    name: &'static str,
+    names: Vec<String>,
+    files: Array,
+}
+
+impl Given {
+    fn find(&self, file: &str) -> Option<usize> {
+        self.names.iter().position(|name| name.strip_suffix(".gz").unwrap_or(name) == file)
+    }
+}
+
+impl Files for Given {
+    fn has(&self, file: &str) -> bool {
+        self.find(file).is_some()
+    }
+
+    fn open(&self, file: &'static str) -> Result<Stream<'_>, DataError> {
+        let looked = || if self.names.is_empty() { "no files".to_owned() } else { self.names.join(", ") };
+        let at = self.find(file).ok_or_else(|| DataError::MissingFile { name: self.name, file, looked: looked() })?;
+        Ok(Stream::from_bytes(self.names[at].clone(), Uint8Array::from(self.files.get(at as u32)).to_vec()))
+    }
+}
+
+/// Pictures of a folder, checked.
+fn split(spec: &DatasetSpec, what: &str, images: Vec<u8>, labels: Vec<u32>) -> Result<Pictures, RunError> {
+    let DatasetSpec { height, width, channels, num_classes, .. } = *spec;
+    let n = labels.len() as u32;
+    if n == 0 {
+        return Err(RunError::usage(format!("the folder has no {what} pictures; at least one is needed")));
+    }
+    let split = Split { images, labels, n, height, width, channels };
+    let (found, expected) = (split.images.len(), split.image_len() * n as usize);
+    if found != expected {
+        return Err(RunError::usage(format!("the {what} pictures have {found} bytes; they must have {expected}")));
+    }
+    match split.labels.iter().find(|&&label| label >= num_classes) {
+        Some(label) => Err(RunError::usage(format!("label {label} is none of the {num_classes} classes"))),
+        None => Ok(split.into()),
+    }
 }
 
 fn no_sample(index: u32) -> WebError {
     RunError::usage(format!("there is no test sample {index}")).into()
-}
-
-fn probe(split: &Split, classes: u32, most: u32) -> Vec<u32> {
-    let each = (most / classes.max(1)).max(1) as usize;
-    let of_class = |class: u32| (0..split.n).filter(move |&index| split.labels[index as usize] == class).take(each);
-    (0..classes).flat_map(of_class).take(most as usize).collect()
 }

@@ -69,8 +69,8 @@ impl Run {
         let checkpoint = checkpoint.map(|bytes| Checkpoint::from_bytes(&bytes)).transpose()?;
         let state = checkpoint.as_ref().map(|checkpoint| &checkpoint.state);
         let settings = match state {
-            Some(state) => Settings::resumed(state, &flags)?,
-            None => Settings::resolve(&flags)?,
+            Some(state) => Settings::resumed(state, &flags, Some(&data.spec))?,
+            None => Settings::resolve_for(&flags, data.spec.clone())?,
         };
         let batch = settings.train.batch_size;
         let mut plans = Session::plans(data, batch);
@@ -206,13 +206,13 @@ pub fn settings_of_checkpoint(bytes: &[u8]) -> Result<String, WebError> {
     to_json(&Settings::of_state(&Checkpoint::from_bytes(bytes)?.state)?.flags())
 }
 
-/// Bytes that a step of `settings` keeps, locally and by backpropagation, as JSON. Needs no device.
+/// Bytes that a step of `settings` over `data` keeps, locally and by backpropagation, as JSON. Needs no device.
 ///
 /// # Errors
 /// `usage`: the settings make no network.
 #[wasm_bindgen]
-pub fn memory_plans(settings: &str) -> Result<String, WebError> {
-    let settings = Settings::resolve(&from_json(settings)?)?;
+pub fn memory_plans(settings: &str, data: &Data) -> Result<String, WebError> {
+    let settings = Settings::resolve_for(&from_json(settings)?, data.set.spec.clone())?;
     let local = Planned::new(&settings, Tuning::portable(), false)?;
     let backprop = Planned::new(&settings, Tuning::portable(), true)?;
     to_json(&json!({ "local": kept(&local.report), "backprop": kept(&backprop.report) }))

@@ -51,7 +51,12 @@ fn pictures_are_classified_by_every_block() {
     let paths: Vec<_> = (0..3)
         .map(|index| {
             let path = dir.path().join(format!("digit{index}.{}", ["png", "bmp", "gif"][index as usize]));
-            let picture = image::GrayImage::from_raw(28, 28, data.test.image(index).to_vec()).unwrap();
+            let picture = image::GrayImage::from_raw(
+                28,
+                28,
+                data.test.in_memory().expect("it is embedded").image(index).to_vec(),
+            )
+            .unwrap();
             image::DynamicImage::from(picture).into_rgb8().save(&path).unwrap();
             path
         })

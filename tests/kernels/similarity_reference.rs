@@ -19,6 +19,13 @@ fn less_mean(values: &[f64]) -> Vec<f64> {
     values.iter().map(|v| v - mean).collect()
 }
 
+/// The size of the terms of [`less_mean`]: the mean may vanish, but for the rounding of what it is the mean of.
+fn terms_less_mean(values: &[f64]) -> Vec<f64> {
+    let sizes: Vec<f64> = values.iter().map(|v| v.abs()).collect();
+    let mean = mean(&sizes);
+    sizes.into_iter().map(|size| size + mean).collect()
+}
+
 pub fn norm(values: &[f64]) -> f64 {
     values.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
@@ -73,8 +80,8 @@ impl Case {
         norm(&less_mean(&self.map(z, sample, channel))) / f64::from(self.shape.spatial.max(2) - 1).sqrt()
     }
 
-    /// Features of each sample less their mean; in flat mode position by position.
-    pub fn centred(&self, z: &[f64]) -> Rows {
+    /// Features of each sample; in flat mode position by position.
+    fn features(&self, z: &[f64]) -> Rows {
         let real = self.shape.real_channels as usize;
         let features = |sample: usize| match self.shape.mode {
             Mode::SpatialStd => (0..real).map(|channel| self.deviation(z, sample, channel)).collect(),
@@ -83,7 +90,22 @@ impl Case {
                 (0..count).map(|i| z[self.at(sample, i / real, i % real)]).collect::<Vec<f64>>()
             }
         };
-        (0..self.shape.batch as usize).map(|sample| less_mean(&features(sample))).collect()
+        (0..self.shape.batch as usize).map(features).collect()
+    }
+
+    /// Features of each sample less their mean.
+    pub fn centred(&self, z: &[f64]) -> Rows {
+        self.features(z).iter().map(|row| less_mean(row)).collect()
+    }
+
+    /// Features of each sample, centred and divided by their norm, with the size of the terms of the centring.
+    fn units(&self, z: &[f64]) -> Vec<Vec<Sum>> {
+        let row = |row: &Vec<f64>| {
+            let (values, terms) = (unit(&less_mean(row)), terms_less_mean(row));
+            let size = norm(&less_mean(row));
+            values.into_iter().zip(terms).map(|(value, term)| Sum { value, size: term / size }).collect()
+        };
+        self.features(z).iter().map(row).collect()
     }
 
     /// T: the similarity of the labels as one-hot rows.
@@ -101,17 +123,17 @@ impl Case {
     }
 
     /// dL/du, L being `scale` times the loss: `S = u u^T` is symmetric, so each of its entries acts twice.
-    fn unit_gradient(&self, centred: &Rows) -> Vec<Vec<Sum>> {
-        let (s, t) = (cosines(centred), self.target());
-        let units: Rows = centred.iter().map(|c| unit(c)).collect();
+    fn unit_gradient(&self, z: &[f64]) -> Vec<Vec<Sum>> {
+        let (s, t) = (cosines(&self.centred(z)), self.target());
+        let units = self.units(z);
         let share = 4.0 * f64::from(self.scale) / f64::from(self.shape.batch).powi(2);
         let row = |(s, t): (&Vec<f64>, &Vec<f64>)| {
             let mut du = vec![Sum::default(); units[0].len()];
             for (j, other) in units.iter().enumerate() {
                 for (du, u) in du.iter_mut().zip(other) {
                     // S - T may vanish, but for the rounding of both.
-                    du.value += share * (s[j] - t[j]) * u;
-                    du.size += share * (s[j].abs() + t[j].abs()) * u.abs();
+                    du.value += share * (s[j] - t[j]) * u.value;
+                    du.size += share * (s[j].abs() + t[j].abs()) * u.size;
                 }
             }
             du
@@ -122,19 +144,20 @@ impl Case {
     /// dL/df: `u = c / (eps + |c|)`, so c acts through |c|, too; then through the centring. Zero where |c| is.
     fn feature_gradient(&self, z: &[f64]) -> Vec<Vec<Sum>> {
         let centred = self.centred(z);
-        let du = self.unit_gradient(&centred);
-        let row = |(c, du): (&Vec<f64>, Vec<Sum>)| {
-            let (u, size) = (unit(c), norm(c));
+        let du = self.unit_gradient(z);
+        let row = |((c, u), du): ((&Vec<f64>, Vec<Sum>), Vec<Sum>)| {
+            let size = norm(c);
             if size == 0.0 {
                 return vec![Sum::default(); c.len()];
             }
-            let pull: f64 = du.iter().zip(&u).map(|(du, u)| du.value * u).sum();
-            let pull_size: f64 = du.iter().zip(&u).map(|(du, u)| du.size * u.abs()).sum();
-            let dc: Vec<f64> = du.iter().zip(&u).map(|(du, u)| du.value / (size + 1e-8) - u * pull / size).collect();
-            let sizes = du.iter().zip(&u).map(|(du, u)| (du.size + u.abs() * pull_size) / size);
+            let pull: f64 = du.iter().zip(&u).map(|(du, u)| du.value * u.value).sum();
+            let pull_size: f64 = du.iter().zip(&u).map(|(du, u)| du.size * u.size).sum();
+            let dc: Vec<f64> =
+                du.iter().zip(&u).map(|(du, u)| du.value / (size + 1e-8) - u.value * pull / size).collect();
+            let sizes = du.iter().zip(&u).map(|(du, u)| (du.size + u.size * pull_size) / size);
             less_mean(&dc).into_iter().zip(sizes).map(|(value, size)| Sum { value, size }).collect()
         };
-        centred.iter().zip(du).map(row).collect()
+        centred.iter().zip(self.units(z)).zip(du).map(row).collect()
     }
 
     /// dL/dz, in the layout of z. A map without deviation has none.
@@ -158,9 +181,9 @@ impl Case {
         if deviation == 0.0 {
             return;
         }
-        let (mean, divisor) = (mean(&map), deviation * f64::from(self.shape.spatial - 1));
-        for (position, (off, value)) in less_mean(&map).into_iter().zip(&map).enumerate() {
-            let size = df.size * (value.abs() + mean.abs()) / divisor;
+        let divisor = deviation * f64::from(self.shape.spatial - 1);
+        for (position, (off, terms)) in less_mean(&map).into_iter().zip(terms_less_mean(&map)).enumerate() {
+            let size = df.size * terms / divisor;
             dz[self.at(sample, position, channel)] = Sum { value: df.value * off / divisor, size };
         }
     }
