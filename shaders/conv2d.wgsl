@@ -24,6 +24,10 @@ struct Params {
     out_width: u32,
     column_tiles: u32,
     chunk: u32,         // output pixels of one part, a multiple of 4
+    across: u32,        // invocations with the same rows, of the direct family
+    spare_x: u32,
+    spare_y: u32,
+    spare_z: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -271,6 +275,9 @@ fn put(row: u32, values: Row) {
 
 fn compute(tile_number: u32, z: u32, local: u32) {
     place = place_of(tile_number, local, params.column_tiles);
+    if (INDEPENDENT && (place.row >= rows_total() || place.column_x >= columns_total())) {
+        return;
+    }
     part = z;
     let column_x = min(place.column_x, columns_total() - 1u);
     let column_y = min(place.column_y, columns_total() - 1u);

@@ -106,13 +106,12 @@ class Card {
     this.matrix = h("canvas", { role: "img", "aria-label": `Similarity matrix of ${name} for ${probe.labels.length} test pictures` });
     this.labels = h("canvas", { role: "img", "aria-label": "Similarity matrix of their labels" });
     paintMatrix(this.labels, probe.labels.length, labelsMatrix(probe.labels, data.classes.length));
-    const own = this.block.sim ? "its similarities" : "similarities";
     this.element.append(
       h("div", { class: "maps-box" }, this.mapsCanvas),
       h(
         "div",
         { class: "matrices" },
-        h("figure", {}, this.matrix, h("figcaption", {}, own)),
+        h("figure", {}, this.matrix, h("figcaption", {}, "similarities")),
         h("figure", {}, this.labels, h("figcaption", {}, "the labels'")),
       ),
     );

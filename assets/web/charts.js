@@ -12,8 +12,17 @@ export const thousands = (value) => (value >= 1000 ? `${+(value / 1000).toFixed(
 
 const all = new Set();
 
+// Charts yet to be made: one a frame, so that many of them do not block the page.
+const waiting = [];
+
+function makeNext() {
+  const chart = waiting.shift();
+  if (all.has(chart)) chart.make();
+  if (waiting.length > 0) requestAnimationFrame(makeNext);
+}
+
 // Colours are the theme's: when it changes, every chart is made anew.
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => all.forEach((chart) => chart.make()));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => all.forEach((chart) => chart.plot && chart.make()));
 
 const resized = new ResizeObserver((entries) => {
   for (const { target } of entries) all.forEach((chart) => chart.element === target && chart.fit());
@@ -26,14 +35,15 @@ export class Chart {
     Object.assign(this, { element, curves, scales, height, axes, legend, x });
     this.data = [[], ...curves.map(() => [])];
     all.add(this);
-    this.make();
+    element.style.minHeight = `${height}px`;
+    if (waiting.push(this) === 1) requestAnimationFrame(makeNext);
     resized.observe(element);
   }
 
   destroy() {
     all.delete(this);
     resized.unobserve(this.element);
-    this.plot.destroy();
+    this.plot?.destroy();
   }
 
   make() {
@@ -93,7 +103,7 @@ export class Chart {
   }
 
   fit() {
-    if (this.width() !== this.plot.width) this.plot.setSize({ width: this.width(), height: this.height });
+    if (this.plot && this.width() !== this.plot.width) this.plot.setSize({ width: this.width(), height: this.height });
   }
 
   // Appends a point: x and a value, or null, for each curve. A later one at the same x goes over it.
@@ -106,6 +116,6 @@ export class Chart {
       ys.forEach((curve, i) => curve.push(values[i] ?? null));
     }
     if (xs.length > MOST_POINTS) this.data = this.data.map((curve) => curve.filter((_, i) => i % 2 === 1));
-    this.plot.setData(this.data);
+    this.plot?.setData(this.data);
   }
 }

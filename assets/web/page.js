@@ -39,6 +39,11 @@ const receive = {
   },
 
   started({ adapter, data, probe, lanes, memory }) {
+    if (run.safeguard) {
+      run.flags = lanes[0].settings;
+      settings.fromFlags(run.flags);
+      history.replaceState(null, "", settings.address());
+    }
     run.lanes.forEach((lane) => lane.destroy());
     run.started = true;
     run.data = data;
@@ -272,7 +277,7 @@ function download(bytes, name) {
 async function take(list) {
   const checkpoint = list.find(isCheckpoint);
   if (checkpoint) {
-    start({ checkpoint: new Uint8Array(await checkpoint.arrayBuffer()) });
+    start({ checkpoint: new Uint8Array(await checkpoint.arrayBuffer()), playing: run?.playing ?? true });
     return;
   }
   const found = recognise(list);

@@ -82,12 +82,14 @@ export function address() {
   return `${location.pathname}${location.search}${hash && `#${hash}`}`;
 }
 
-// Takes over the settings of a checkpoint's run.
-export function fromFlags(flags) {
-  const signal = flags.backprop ? "backprop" : flags["loss-sup"];
-  const known = Object.entries(flags).filter(([name, value]) => name in defaults && value !== null);
-  write({ ...Object.fromEntries(known), signal, compare: false });
+// Takes over the settings of a checkpoint's run, those that the form does not show among them.
+export function fromFlags({ backprop, "loss-sup": loss, ...flags }) {
+  const given = Object.entries(flags).filter(([, value]) => value !== null);
+  extra = Object.fromEntries(given.filter(([name, value]) => !(name in defaults) && !same(value, HIDDEN[name])));
+  write({ ...Object.fromEntries(given.filter(([name]) => name in defaults)), signal: backprop ? "backprop" : loss, compare: false });
 }
+
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 export function onChange(listener) {
   form.addEventListener("change", (event) => {

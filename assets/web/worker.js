@@ -93,7 +93,7 @@ async function start({ settings, compare, files, checkpoint, playing }) {
     lanes: state.lanes.map(({ name, about }) => ({ name, ...about })),
     memory: JSON.parse(memory_plans(JSON.stringify(settings), state.data)),
   });
-  await look();
+  if (!playing) await look();
 }
 
 // Tells the page now and then how many pictures of a folder are read.
@@ -102,7 +102,7 @@ function reading(done, total) {
 }
 
 async function loop() {
-  const clock = { reported: performance.now(), looked: performance.now(), looking: 0, samples: 0 };
+  const clock = { reported: performance.now(), looked: performance.now(), looking: 0, samples: 0, begun: false };
   for (;;) {
     if (!state.looked) {
       state.looked = true;
@@ -116,7 +116,9 @@ async function loop() {
     if ((state.playing || single) && !done()) {
       state.steps = Math.max(0, state.steps - 1);
       clock.samples += await stepAll();
-      await report(clock, single);
+      // The page hears of the first step as soon as it is trained.
+      await report(clock, single || !clock.begun);
+      clock.begun = true;
     } else {
       state.steps = 0;
       if (state.looked && !state.wantsCheckpoint) await new Promise((resolve) => (state.wake = resolve));
@@ -156,18 +158,18 @@ async function closeEpoch(lane) {
   }
 }
 
-// Now and then while it plays, and after every single step, which is waited for.
-async function report(clock, single) {
-  const now = performance.now();
-  if (single) {
+// Now and then while it plays; a step that is to be shown at once is waited for.
+async function report(clock, atOnce) {
+  if (atOnce) {
     for (const lane of state.lanes) await lane.run.settle();
-  } else if (now - clock.reported < REPORT_EVERY) {
+  } else if (performance.now() - clock.reported < REPORT_EVERY) {
     return;
   }
-  const rate = single ? null : (1000 * clock.samples) / (now - clock.reported);
+  const now = performance.now();
+  const rate = atOnce ? null : (1000 * clock.samples) / (now - clock.reported);
   self.postMessage({ type: "progress", rate, lanes: state.lanes.map(progress) });
   [clock.reported, clock.samples] = [now, 0];
-  if (single || clock.looking < LOOKING_SHARE * (now - clock.looked)) {
+  if (atOnce || clock.looking < LOOKING_SHARE * (now - clock.looked)) {
     await look();
     if (state.watched) await lookAtWatched();
     clock.looked = performance.now();

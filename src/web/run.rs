@@ -10,7 +10,7 @@ use crate::kernels::gemm::Tuning;
 use crate::nn::{Block, Model, Op};
 use crate::run::memory::Planned;
 use crate::run::{RunError, Settings, TrainFlags, engine};
-use crate::train::{MemoryReport, Mode, Position, Samples, Session, Totals};
+use crate::train::{MemoryReport, Position, Samples, Session, Totals};
 
 use super::data::Data;
 use super::device::Device;
@@ -72,9 +72,9 @@ impl Run {
             Some(state) => Settings::resumed(state, &flags, Some(&data.spec))?,
             None => Settings::resolve_for(&flags, data.spec.clone())?,
         };
-        let batch = settings.train.batch_size;
-        let mut plans = Session::plans(data, batch);
-        plans.extend([1, PROBE.min(batch)].map(|batch| (Mode::Inspect, batch as u32)));
+        // The other plans are made when they are first used: the first step waits for no more kernels than it runs.
+        let mut plans = Session::plans(data, settings.train.batch_size);
+        plans.truncate(1);
         let trainer = engine::trainer(&gpu, &settings, &plans, checkpoint.as_ref())?;
         let position = state.map_or(Position { epoch: 1, step: 0 }, |state| state.position);
         let best_error_percent = state.and_then(|state| state.best_error_percent);

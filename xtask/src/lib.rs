@@ -1,5 +1,6 @@
-//! What the developer's commands share: running steps, finding a GPU driver, the WebAssembly target.
+//! What the developer's commands share: running steps, installing packages, finding a GPU driver, the WebAssembly target.
 
+pub mod apt;
 pub mod steps;
 pub mod vulkan;
 pub mod wasm;

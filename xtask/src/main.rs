@@ -17,6 +17,7 @@ cargo xtask COMMAND: the two commands of the README, and what developers need be
                         filter only the tests whose names contain it
   bench [ARG...]        kernel benchmarks (`cargo bench`); arguments go to cargo, e.g. `--bench gemm`
   web                   builds the page into target/web: a static site, for any server
+  web --test [FILTER]   tests the page in Chromium; installs Debian's chromium and npm's playwright-core where missing
   serve [--port N]      serves target/web on localhost and prints the address
   help                  this text
 

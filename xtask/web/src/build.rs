@@ -28,7 +28,7 @@ pub fn build() -> Result<(), Failure> {
     run_all(vec![Step::cargo("the engine for the browser (some minutes the first time)", &arguments)])?;
     let site = site();
     replace(&site).map_err(|error| Failure::step(format!("{}: {error}", site.display())))?;
-    glue("predsim", &site.join("engine"))?;
+    glue("predsim", "web", &site.join("engine"))?;
     let engine = site.join("engine/predsim_bg.wasm");
     let size = gzipped(&engine).map_err(|error| Failure::step(format!("{}: {error}", engine.display())))?;
     println!("the page is in {}; its engine weighs {:.2} MB gzipped", site.display(), size as f64 / 1e6);
@@ -38,9 +38,9 @@ pub fn build() -> Result<(), Failure> {
     Ok(())
 }
 
-/// wasm-bindgen's half of the work on the library `name`, into `folder`.
-pub fn glue(name: &str, folder: &Path) -> Result<(), Failure> {
-    let module = root().join("target").join(wasm::TARGET).join("web").join(format!("{name}.wasm"));
+/// wasm-bindgen's half of the work on the library `name`, built with `profile`, into `folder`.
+pub fn glue(name: &str, profile: &str, folder: &Path) -> Result<(), Failure> {
+    let module = root().join("target").join(wasm::TARGET).join(profile).join(format!("{name}.wasm"));
     let mut bindgen = Bindgen::new();
     bindgen.input_path(&module).typescript(false);
     let made = bindgen.web(true).and_then(|bindgen| bindgen.generate(folder));
@@ -57,7 +57,7 @@ fn replace(site: &Path) -> io::Result<()> {
 }
 
 /// Copies a folder with all that is in it.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -4,6 +4,7 @@
 
 mod build;
 mod serve;
+mod test;
 
 use std::process::ExitCode;
 
@@ -14,12 +15,14 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["web"] => build::build(),
+        ["web", "--test"] => test::test(None),
+        ["web", "--test", filter] => test::test(Some(filter)),
         ["serve"] => serve::serve(8000),
         ["serve", "--port", port] => match port.parse() {
             Ok(port) => serve::serve(port),
             Err(_) => Err(Failure::usage(format!("--port is {port}; it must be a number from 0 to 65535"))),
         },
-        _ => Err(Failure::usage(format!("unknown arguments {words:?}; known: web, web --test, serve, serve --port N"))),
+        _ => Err(Failure::usage(format!("unknown arguments {words:?}; known: web, web --test [FILTER], serve, serve --port N"))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
