@@ -10,6 +10,9 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 // Pictures seen: 12k reads better than 12,000 on an axis.
 export const thousands = (value) => (value >= 1000 ? `${+(value / 1000).toFixed(1)}k` : String(value));
 
+// Pictures and epochs are whole.
+const WHOLE = Array.from({ length: 8 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
+
 const all = new Set();
 
 // Charts yet to be made: one a frame, so that many of them do not block the page.
@@ -60,7 +63,7 @@ export class Chart {
       space: 26,
       values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))),
     }));
-    const xAxis = { ...axis, size: 20, space: 46, values: (_, ticks) => ticks.map(thousands) };
+    const xAxis = { ...axis, size: 20, space: 46, incrs: WHOLE, values: (_, ticks) => ticks.map(thousands) };
     this.plot = new uPlot(
       {
         width: this.width(),

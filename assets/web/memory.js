@@ -33,6 +33,6 @@ export function showMemory(plans) {
   byId("memory-bars").replaceChildren(
     ...[["local", "Local learning"], ["backprop", "Backpropagation"]].map(bar),
     h("ul", { class: "legend" }, ...legend),
-    h("p", { class: "hint" }, `Local learning keeps ${ratio.toFixed(2)} of backpropagation's activations. Blocks forget as soon as they have learned; the deeper the network, the more that saves.`),
+    h("p", { class: "hint" }, `Local learning keeps ${ratio.toFixed(2)} times backpropagation's activations. Blocks forget as soon as they have learned: the deeper the network, the more that saves${ratio > 1 ? "; in one as small as this the heads weigh more" : ""}.`),
   );
 }

@@ -75,8 +75,9 @@ const receive = {
     const errors = run.lanes.map((lane) => lane.cards.at(-1).smooth.error);
     if (run.seen !== undefined) run.chart.push(run.seen, [...errors, ...errors.map(() => null)]);
     const [{ epoch, step }] = lanes;
+    const [{ steps_per_epoch: steps }] = run.about;
     byId("epoch").textContent = `${Math.min(epoch, run.flags.epochs)} of ${run.flags.epochs}`;
-    byId("step").textContent = `${step} of ${run.about[0].steps_per_epoch}`;
+    byId("step").textContent = `${epoch > run.flags.epochs ? steps : step} of ${steps}`;
     if (rate !== null) byId("rate").textContent = rate < 10 ? rate.toFixed(1) : String(Math.round(rate));
   },
 
@@ -125,7 +126,7 @@ const receive = {
 
 function explain(kind, message) {
   const { safeguard, flags } = run;
-  if (kind === "adapter") return withoutWebGpu(message);
+  if (kind === "adapter") return withoutWebGpu();
   if (kind === "memory") {
     const smaller = Math.max(1, Math.floor(flags["batch-size"] / 2));
     return notice(`That does not fit into this GPU: ${message}.`, [`Try a batch of ${smaller}`, () => {
@@ -145,13 +146,13 @@ function explain(kind, message) {
   return notice(`Training stopped: ${message}`, again);
 }
 
-function withoutWebGpu(reason) {
+function withoutWebGpu() {
   notice(
     h("div", {},
       h("p", {}, h("b", {}, "This browser gives the page no WebGPU, so nothing can be trained here. ")),
       h("p", {}, "Chrome and Edge have it from version 113 on (Linux: from 144, before that behind chrome://flags/#enable-unsafe-webgpu), Safari from 26, Firefox from 141 on Windows and 145 on Macs. Check that hardware acceleration is switched on in the browser's settings."),
       h("p", {}, "Below is a recorded run instead."),
-      h("p", { class: "hint" }, reason),
+      h("p", { class: "hint" }, navigator.gpu ? "(The browser knows WebGPU, but offers no adapter.)" : "(navigator.gpu is not there.)"),
     ),
   );
   document.body.classList.add("recorded");
@@ -298,5 +299,5 @@ dropTarget(document.body, take);
 
 settings.fromAddress();
 if (matchMedia("(max-width: 760px)").matches) byId("settings-box").open = false;
-if (!navigator.gpu) withoutWebGpu("navigator.gpu is not there.");
+if (!navigator.gpu) withoutWebGpu();
 else start();

@@ -121,6 +121,8 @@ async function loop() {
       clock.begun = true;
     } else {
       state.steps = 0;
+      // Whoever pauses sees what has been trained until then.
+      if (clock.samples > 0) await report(clock, true);
       if (state.looked && !state.wantsCheckpoint) await new Promise((resolve) => (state.wake = resolve));
       clock.reported = performance.now();
       clock.samples = 0;

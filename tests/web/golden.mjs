@@ -33,7 +33,7 @@ export default {
 async function run(name) {
   try {
     const { default: init, Runner } = await import("./engine/golden_web.js");
-    window.runner ??= init().then(() => Runner.open());
+    window.runner ??= init({ module_or_path: new URL("./engine/golden_web_bg.wasm", location.href) }).then(() => Runner.open());
     const runner = await window.runner;
     const file = async (ending) => {
       const answer = await fetch(`./${name}.${ending}`);

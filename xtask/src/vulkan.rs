@@ -33,7 +33,8 @@ pub fn ensure_adapter() -> Result<(), Failure> {
     match advice(&release) {
         Advice::Apt => {
             println!("No Vulkan driver was found on this machine.");
-            apt::install("Mesa's software driver", &PACKAGES).map_err(|failure| Failure::no_adapter(failure.to_string()))?;
+            apt::install("Mesa's software driver", &PACKAGES)
+                .map_err(|failure| Failure::no_adapter(failure.to_string()))?;
         }
         Advice::Say(command) => {
             return Err(Failure::no_adapter(format!("no Vulkan driver was found; install one with: {command}")));

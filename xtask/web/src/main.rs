@@ -22,7 +22,9 @@ fn main() -> ExitCode {
             Ok(port) => serve::serve(port),
             Err(_) => Err(Failure::usage(format!("--port is {port}; it must be a number from 0 to 65535"))),
         },
-        _ => Err(Failure::usage(format!("unknown arguments {words:?}; known: web, web --test [FILTER], serve, serve --port N"))),
+        _ => Err(Failure::usage(format!(
+            "unknown arguments {words:?}; known: web, web --test [FILTER], serve, serve --port N"
+        ))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
