@@ -7,6 +7,9 @@
 // MODE 2, gradient of w: a row is a tap and an input channel, k runs over all output pixels of the batch, split into
 //         parts (workgroup z) that `sum_parts` adds up.
 // Constants besides: BIAS; STRIDE (mode 1); COLUMNS; the subgroup family's SPREAD.
+//
+// Conditions in the inner loop are joined by & and not by &&, which is a branch: unrolled over eight rows, a dozen branches
+// take a browser's software driver (SwiftShader) minutes to compile.
 
 struct Params {
     batch: u32,
@@ -21,6 +24,10 @@ struct Params {
     out_width: u32,
     column_tiles: u32,
     chunk: u32,         // output pixels of one part, a multiple of 4
+    across: u32,        // invocations with the same rows, of the direct family
+    spare_x: u32,
+    spare_y: u32,
+    spare_z: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -101,7 +108,7 @@ fn aim(n: Anchor, tap_y: u32, tap_x: u32) -> Anchor {
     if (MODE == 0u) {
         let y = bitcast<u32>(n.y + i32(tap_y));
         let x = bitcast<u32>(n.x + i32(tap_x));
-        let inside = y < params.height && x < params.width;
+        let inside = (y < params.height) & (x < params.width);
         let index = n.sample + (y * params.width + x) * params.cin4;
         return Anchor(n.sample, n.y, n.x, select(0u, index, inside), inside);
     }
@@ -109,11 +116,11 @@ fn aim(n: Anchor, tap_y: u32, tap_x: u32) -> Anchor {
     var x = bitcast<u32>(n.x - i32(tap_x));
     var inside = true;
     if (STRIDE > 1u) {
-        inside = y % STRIDE == 0u && x % STRIDE == 0u && bitcast<i32>(y) >= 0 && bitcast<i32>(x) >= 0;
+        inside = (y % STRIDE == 0u) & (x % STRIDE == 0u) & (bitcast<i32>(y) >= 0) & (bitcast<i32>(x) >= 0);
         y /= STRIDE;
         x /= STRIDE;
     }
-    inside = inside && y < params.out_height && x < params.out_width;
+    inside = inside & (y < params.out_height) & (x < params.out_width);
     let index = n.sample + (y * params.out_width + x) * params.cout4;
     return Anchor(n.sample, n.y, n.x, select(0u, index, inside), inside);
 }
@@ -192,7 +199,7 @@ fn way_of() -> Way {
 fn next_pixel(p: Pixel) -> Pixel {
     let stride = i32(params.stride);
     let last_x = p.x + 1u == params.out_width;
-    let last_y = last_x && p.y + 1u == params.out_height;
+    let last_y = last_x & (p.y + 1u == params.out_height);
     let x = select(p.x + 1u, 0u, last_x);
     let y = select(select(p.y, p.y + 1u, last_x), 0u, last_y);
     let corner_x = i32(x) * stride - i32(params.pad);
@@ -209,7 +216,7 @@ fn pixels_total() -> u32 {
 fn load_across(quad: Quad, p: Pixel) -> vec4<f32> {
     let y = bitcast<u32>(p.corner_y + quad.y);
     let x = bitcast<u32>(p.corner_x + quad.x);
-    let inside = p.number < pixels_total() && y < params.height && x < params.width;
+    let inside = (p.number < pixels_total()) & (y < params.height) & (x < params.width);
     let index = bitcast<u32>(p.corner + quad.offset);
     return select(vec4<f32>(0.0), a(select(0u, index, inside)), inside);
 }
@@ -268,6 +275,9 @@ fn put(row: u32, values: Row) {
 
 fn compute(tile_number: u32, z: u32, local: u32) {
     place = place_of(tile_number, local, params.column_tiles);
+    if (INDEPENDENT && (place.row >= rows_total() || place.column_x >= columns_total())) {
+        return;
+    }
     part = z;
     let column_x = min(place.column_x, columns_total() - 1u);
     let column_y = min(place.column_y, columns_total() - 1u);

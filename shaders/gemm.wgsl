@@ -10,7 +10,7 @@ struct Params {
     k: u32,
     chunk: u32,         // k of one part, a multiple of 4
     column_tiles: u32,
-    parts: u32,
+    across: u32,        // invocations with the same rows, of the direct family
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -109,6 +109,9 @@ fn put(row: u32, values: Row) {
 
 fn compute(tile_number: u32, z: u32, local: u32) {
     place = place_of(tile_number, local, params.column_tiles);
+    if (INDEPENDENT && (place.row >= params.m || place.column_x >= params.n4)) {
+        return;
+    }
     part = z;
     let x = min(place.column_x, params.n4 - 1u);
     let y = min(place.column_y, params.n4 - 1u);

@@ -1,14 +1,18 @@
 // The family that runs anywhere: every invocation loads the eight rows of A that it needs itself. No workgroup memory, no
-// barriers, no subgroups; the caches do the sharing. 64 invocations make a workgroup tile of 64 rows: eight bands of eight
-// rows, in which neighbouring invocations own neighbouring columns.
+// barriers, no subgroups; the caches do the sharing. 64 invocations make a workgroup tile: bands of eight rows, in which
+// params.across (1, 2, 4 or 8) neighbouring invocations own neighbouring columns, so that narrow products leave none idle.
+// It is no constant, because every pipeline more takes a browser time to compile before the first step.
 
 const GROUPS: u32 = 1u;
+// Whether an invocation with nothing to write may end early.
+const INDEPENDENT: bool = true;
 
 // Workgroups are numbered along the columns first.
 fn place_of(tile: u32, local: u32, column_tiles: u32) -> Place {
     let row_tile = tile / column_tiles;
-    let column = (tile - row_tile * column_tiles) * 8u * COLUMNS + local % 8u;
-    return Place((row_tile * 8u + local / 8u) * 8u, column, column + 8u);
+    let across = params.across;
+    let column = (tile - row_tile * column_tiles) * across * COLUMNS + local % across;
+    return Place((row_tile * (64u / across) + local / across) * 8u, column, column + across);
 }
 
 fn anchors_of(row: u32, local: u32) -> Anchors {

@@ -14,6 +14,8 @@
 // WGSL wants `enable subgroups;` here; naga 30 refuses it and takes the operations without, so browsers get the direct family.
 
 const GROUPS: u32 = SPREAD;
+// Whether an invocation with nothing to write may end early.
+const INDEPENDENT: bool = false;
 
 // The number of this lane. It reaches the shuffles from the builtin, so that the driver sees constants.
 var<private> own_lane: u32;

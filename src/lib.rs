@@ -9,4 +9,7 @@ pub mod gpu;
 pub mod kernels;
 pub mod nn;
 pub mod rng;
+pub mod run;
 pub mod train;
+#[cfg(target_arch = "wasm32")]
+pub mod web;

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use predsim::gpu::{Gpu, Wanted};
+use predsim::gpu::{Gpu, Wanted, block_on};
 
 use case::Case;
 
@@ -64,13 +64,23 @@ fn gpu() -> Result<Rc<Gpu>, Failed> {
     })
 }
 
+fn read(path: &Path) -> Result<Case, String> {
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let shown = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let json = std::fs::read_to_string(path).map_err(|error| shown(path, error))?;
+    let numbers = path.with_extension("safetensors");
+    let numbers = std::fs::read(&numbers).map_err(|error| shown(&numbers, error))?;
+    Case::parse(&name, &json, &numbers)
+}
+
 fn run(path: &Path, strict: bool) -> Result<Completion, Failed> {
-    let case = Case::read(path)?;
+    let case = read(path)?;
     if let Some(what) = case.unsupported() {
         let message = format!("unsupported: {what}");
         return if strict { Err(Failed::from(message)) } else { Ok(Completion::ignored_with(message)) };
     }
-    let findings = replay::replay(&gpu()?, &case)?;
+    let gpu = gpu()?;
+    let findings = block_on(&gpu, replay::replay(&gpu, &case))?;
     println!("{}: {}", case.name, findings.summary());
     match findings.failures() {
         failures if failures.is_empty() => Ok(Completion::Completed),

@@ -188,6 +188,64 @@ fn a_loss_that_is_not_a_number_names_its_block_and_step() {
     assert!(text.contains("at step 2") || text.contains("at step 3"), "{text}");
 }
 
+/// A looks at what training does, B does not; both have to come out the same.
+#[test]
+fn looking_changes_nothing_and_sees_what_evaluation_sees() {
+    let gpu = gpu();
+    let data = mnist_mini(96, 48);
+    for config in [
+        config(Architecture::Mlp, LossSup::Sim),
+        config(Architecture::Vgg8b, LossSup::PredSim),
+        ModelConfig { backprop: true, ..config(Architecture::Vgg8b, LossSup::PredSim) },
+    ] {
+        let probe: Vec<u32> = (0..10).collect();
+        let run = async |looking: bool| {
+            let mut session = session(&gpu, &data, config.clone(), 24);
+            let mut seen = None;
+            while session.step().await.expect("the step runs").is_some() {
+                if looking {
+                    seen = Some(session.inspect(&probe).await.expect("it can be looked at"));
+                }
+            }
+            let report = session.close_epoch().await.expect("the epoch closes");
+            let tensors = session.trainer.save(true).await.expect("it saves");
+            let test = session.test(1).await.expect("it is tested");
+            (seen, (report, tensors, test), session)
+        };
+        let (seen, looked, mut session) = block_on(&gpu, run(true));
+        let (_, not, _) = block_on(&gpu, run(false));
+        assert!(looked == not, "looking changed the run");
+
+        let seen = seen.expect("something was seen");
+        let output = seen.logits.last().expect("the output layer speaks");
+        let (mut pixels, mut labels) = (vec![0; 10 * 784], vec![0; 10]);
+        data::gather(data.test.in_memory().expect("the digits are embedded"), &probe, &mut pixels, &mut labels);
+        let crops = vec![0u8; 10 * 16];
+        let evaluated = block_on(&gpu, async {
+            let samples = Samples::Pixels { pixels: &pixels, crops: &crops, holes: &[] };
+            session.trainer.evaluate(samples, &labels).await.expect("it evaluates");
+            let owner = session.trainer.network().output();
+            session.trainer.logits(owner, 10).await.expect("the logits come")
+        });
+        assert_eq!(output, &evaluated);
+        let blocks = &session.trainer.network().model.blocks;
+        assert_eq!(seen.blocks.len(), blocks.len());
+        for (view, block) in seen.blocks.iter().zip(blocks) {
+            assert_eq!((view.shape, view.activation.len()), (block.out_shape, block.out_shape.elements()));
+            assert!(view.activation.iter().all(|&value| value >= 0.0), "{}: behind a relu", block.name);
+            assert!(view.activation.iter().any(|&value| value > 0.0), "{}: dead", block.name);
+            let similarity = |i: usize, j: usize| view.similarity[10 * i + j];
+            for i in 0..10 {
+                assert!((similarity(i, i) - 1.0).abs() < 1e-5, "{}: like itself", block.name);
+                for j in 0..10 {
+                    let (a, b) = (similarity(i, j), similarity(j, i));
+                    assert!((a - b).abs() < 1e-5 && a.abs() <= 1.0, "{}: {a} {b}", block.name);
+                }
+            }
+        }
+    }
+}
+
 /// A small net of five blocks under a greedy schedule, a phase of two epochs each, block by block and in modules.
 fn greedy(gpu: Option<&Rc<Gpu>>) -> [Network; 2] {
     let config = ModelConfig { dropout: 0.1, aux_depth: 2, ..config(Architecture::Vgg4, LossSup::PredSim) };

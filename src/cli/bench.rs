@@ -16,9 +16,9 @@ use crate::train::{Mode, Network, Position, Session, Source, TrainConfig};
 
 use super::engine;
 use super::error::CliError;
-use super::flags::TrainFlags;
 use super::output;
 use super::recipe::Recipe;
+use crate::run::TrainFlags;
 
 /// Flags of `predsim bench`.
 #[derive(Debug, Args)]
@@ -86,7 +86,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
         return step(args);
     }
     let before = args.compare.as_deref().map(read).transpose()?;
-    let wanted = args.adapter.as_deref().map_or(Wanted::Best, super::settings::wanted);
+    let wanted = args.adapter.as_deref().map_or(Wanted::Best, crate::run::settings::wanted);
     let gpu = engine::open_gpu(&wanted)?;
     let cases = select(args, &gpu)?;
     let limits = Limits::measure(&gpu)?;

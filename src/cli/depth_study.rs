@@ -11,15 +11,14 @@ use serde::Serialize;
 
 use crate::gpu::{Gpu, block_on};
 use crate::nn::Architecture;
+use crate::run::{Settings, TrainFlags};
 use crate::train::{Position, Session};
 
 use super::chart::{self, Line, Panel};
 use super::engine;
 use super::error::CliError;
-use super::flags::TrainFlags;
 use super::output;
 use super::recipe::Recipe;
-use super::settings::Settings;
 
 /// Name of both files that a study leaves, before their endings.
 const STEM: &str = "depth-study";

@@ -9,10 +9,10 @@ use crate::train::{EpochReport, Mode, Session};
 
 use super::engine;
 use super::error::CliError;
-use super::flags::TrainFlags;
 use super::output;
 use super::run_folder::RunFolder;
-use super::settings::Settings;
+use crate::run::Settings;
+use crate::run::TrainFlags;
 
 /// Flags of `predsim eval`.
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand, and what they share.
 //!
-//! - `flags`, `recipe`, `settings`: from what the user writes to a complete set of settings
-//! - `engine`: from settings to a trainer on a device
+//! - `recipe`: settings with a name; what they mean is [`crate::run`]'s business
+//! - `engine`: files and adapters for [`crate::run`]
 //! - `run_folder`, `progress`, `output`: what a run leaves and what it shows
 //! - `chart`: line charts as pictures
 //! - `error`: what ends a command early, and with which exit code
@@ -14,7 +14,6 @@ mod devices;
 mod engine;
 mod error;
 mod eval;
-mod flags;
 mod letters;
 mod output;
 mod plan;
@@ -23,7 +22,6 @@ mod progress;
 mod recipe;
 mod recipes;
 mod run_folder;
-mod settings;
 mod train;
 
 use std::process::ExitCode;
@@ -115,7 +113,7 @@ fn parse() -> Result<Command, ExitCode> {
 
 /// Lets the switches of all subcommands stand without a value.
 fn with_switches(command: clap::Command) -> clap::Command {
-    flags::with_switches(command).mut_subcommands(with_switches)
+    crate::run::flags::with_switches(command).mut_subcommands(with_switches)
 }
 
 /// Help goes to standard output; a mistake becomes one line that says what is wrong and where help is.

@@ -5,15 +5,13 @@ use serde_json::json;
 
 use crate::gpu::Wanted;
 use crate::kernels::gemm::Tuning;
-use crate::nn::{Model, ModelConfig};
-use crate::train::{MemoryReport, Mode, Plan, Pool};
+use crate::run::memory::Planned;
 
 use super::engine;
 use super::error::CliError;
-use super::flags::TrainFlags;
 use super::output;
 use super::recipe::Recipe;
-use super::settings::Settings;
+use crate::run::TrainFlags;
 
 /// Flags of `predsim plan`.
 #[derive(Debug, Args)]
@@ -32,12 +30,6 @@ pub struct PlanArgs {
     pub flags: TrainFlags,
 }
 
-/// A plan and its sum.
-struct Planned {
-    report: MemoryReport,
-    plan: Plan,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -48,8 +40,8 @@ pub fn run(args: &PlanArgs) -> Result<(), CliError> {
         Wanted::Name(name) if name == "none" => Tuning::portable(),
         wanted => Tuning::for_gpu(&*engine::open_gpu(wanted)?),
     };
-    let local = plan(&settings, tuning, false)?;
-    let backprop = plan(&settings, tuning, true)?;
+    let local = Planned::new(&settings, tuning, false)?;
+    let backprop = Planned::new(&settings, tuning, true)?;
     let asked = if settings.model.backprop { &backprop } else { &local };
     if args.json {
         return output::json(&json!({
@@ -76,14 +68,6 @@ pub fn run(args: &PlanArgs) -> Result<(), CliError> {
 
 fn ratio(local: &Planned, backprop: &Planned) -> f64 {
     local.report.activation_bytes as f64 / backprop.report.activation_bytes as f64
-}
-
-fn plan(settings: &Settings, tuning: Tuning, backprop: bool) -> Result<Planned, CliError> {
-    let model = Model::build(ModelConfig { backprop, ..settings.model.clone() })?;
-    let network = engine::network(model, settings.train.clone(), &settings.spec, tuning);
-    let mut pool = Pool::default();
-    let plan = Plan::new(&network, Mode::Train, settings.train.batch_size as u32, &mut pool);
-    Ok(Planned { report: MemoryReport::new(&plan, &pool), plan })
 }
 
 fn print_stages(planned: &Planned) -> Result<(), CliError> {

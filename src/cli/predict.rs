@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::data::{AugmentParams, load_picture};
 use crate::gpu::{Wanted, block_on};
-use crate::train::{Mode, Samples, Trainer};
+use crate::train::{Mode, Samples, Trainer, softmax};
 
 use super::engine;
 use super::error::CliError;
 use super::output;
-use super::settings::{Settings, wanted};
+use crate::run::settings::{Settings, wanted};
 
 /// Most pictures in one step.
 const BATCH: usize = 64;
@@ -101,13 +101,6 @@ async fn ask(trainer: &mut Trainer, pictures: &[Vec<u8>]) -> Result<Opinions, Cl
         }
     }
     Ok(opinions)
-}
-
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let peak = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exps: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - peak).exp()).collect();
-    let sum: f64 = exps.iter().sum();
-    exps.into_iter().map(|exp| exp / sum).collect()
 }
 
 fn answer(image: String, opinions: &Opinions, index: usize, settings: &Settings, top: usize) -> Answer {

@@ -9,8 +9,8 @@ use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 
 use super::error::CliError;
-use super::flags::TrainFlags;
-use super::settings::Settings;
+use crate::run::Settings;
+use crate::run::TrainFlags;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assets/recipes");
 
@@ -107,10 +107,10 @@ fn closest(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::engine;
-    use crate::cli::settings::Settings;
     use crate::kernels::gemm::Tuning;
     use crate::nn::Model;
+    use crate::run::Settings;
+    use crate::run::engine;
     use crate::train::{Mode, Plan, Pool};
 
     #[test]

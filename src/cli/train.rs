@@ -9,18 +9,18 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::checkpoint::{Checkpoint, State};
+use crate::checkpoint::Checkpoint;
 use crate::gpu::{Gpu, block_on};
 use crate::train::{EpochReport, Position, Session};
 
 use super::engine;
 use super::error::CliError;
-use super::flags::TrainFlags;
 use super::output;
 use super::progress::{EpochProgress, Voice, epoch_table};
 use super::recipe::{MadeBy, Recipe};
 use super::run_folder::{RunFolder, unused};
-use super::settings::Settings;
+use crate::run::Settings;
+use crate::run::TrainFlags;
 
 /// Flags of `predsim train`.
 #[derive(Debug, Args)]
@@ -93,7 +93,7 @@ impl Start {
             adapter: config.train.adapter,
             ..TrainFlags::default()
         };
-        let settings = Settings::resumed(&checkpoint.state, &args.flags.over(&kept))?;
+        let settings = Settings::resumed(&checkpoint.state, &args.flags.over(&kept), None)?;
         let out = args.out.clone().unwrap_or(folder);
         let (paper_error_percent, about) = (config.paper_error_percent, config.about);
         Ok(Self { settings, checkpoint: Some((file, checkpoint)), out, paper_error_percent, about })
@@ -276,26 +276,8 @@ impl Run<'_> {
     }
 
     fn save(&mut self, best: bool) -> Result<(), CliError> {
-        let gpu = self.gpu.clone();
-        let position = self.session.position();
-        let settings = &self.start.settings;
-        let state = State {
-            model: settings.model.clone(),
-            train: settings.train.clone(),
-            dataset: settings.spec.name.to_owned(),
-            class_names: settings.found_classes(),
-            limit_train: settings.limit_train,
-            limit_test: settings.limit_test,
-            position,
-            steps: self.session.trainer.steps(),
-            best_error_percent: self.best,
-        };
-        let tensors = block_on(&gpu, self.session.trainer.save(true))?;
-        let totals = match position.step {
-            0 => None,
-            _ => Some(block_on(&gpu, self.session.trainer.totals_bytes())?),
-        };
-        let bytes = Checkpoint { state, tensors, totals }
+        let making = crate::run::engine::checkpoint(&mut self.session, &self.start.settings, self.best);
+        let bytes = block_on(&self.gpu, making)?
             .to_bytes()
             .map_err(|error| CliError::Failed(format!("the checkpoint cannot be made: {error}")))?;
         self.folder.write_checkpoint(&bytes, best)

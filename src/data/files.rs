@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::DataError;
+use super::registry::Files;
 use super::stream::Stream;
 
 /// The places of a data set's files.
@@ -48,21 +49,23 @@ impl Places {
         candidates.into_iter().find(|path| path.is_file())
     }
 
-    /// Opens the file that [`Places::find`] finds.
-    ///
-    /// # Errors
-    /// [`DataError::MissingFile`], or [`DataError::Unreadable`].
-    pub fn open(&self, file: &'static str) -> Result<Stream<'static>, DataError> {
-        match self.find(file) {
-            Some(path) => Stream::open(&path),
-            None => Err(DataError::MissingFile { name: self.name, file, looked: self.looked() }),
-        }
-    }
-
     /// The folders that there are, for errors.
     fn looked(&self) -> String {
         let there = self.folders.iter().filter(|folder| folder.is_dir());
         there.map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Files for Places {
+    fn has(&self, file: &str) -> bool {
+        self.find(file).is_some()
+    }
+
+    fn open(&self, file: &'static str) -> Result<Stream<'_>, DataError> {
+        match self.find(file) {
+            Some(path) => Stream::open(&path),
+            None => Err(DataError::MissingFile { name: self.name, file, looked: self.looked() }),
+        }
     }
 }
 

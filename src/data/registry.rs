@@ -6,6 +6,7 @@ use super::dataset::{ClassNames, Dataset, DatasetSpec, Fit};
 use super::error::DataError;
 use super::imagenet::{IMAGE_FOLDER, IMAGENET, sized};
 use super::size::ImageSize;
+use super::stream::Stream;
 use super::{cifar, mnist, stl10, svhn};
 
 /// How a data set is stored.
@@ -188,7 +189,7 @@ pub fn open(spec: &DatasetSpec, dir: Option<&Path>) -> Result<Dataset, DataError
     }
 }
 
-/// A browser has no folders: there, pages hand the bytes of files to [`mnist::parse`] and its like.
+/// A browser has no folders: there, pages hand the bytes of files to [`read`].
 #[cfg(target_arch = "wasm32")]
 fn from_folder(_: &Known, _: &DatasetSpec, dir: &Path) -> Result<Dataset, DataError> {
     Err(DataError::NotAFolder { path: dir.display().to_string() })
@@ -220,29 +221,49 @@ fn look(known: &Known, dir: &Path, size: Option<ImageSize>) -> Result<DatasetSpe
 
 #[cfg(not(target_arch = "wasm32"))]
 fn from_folder(known: &Known, spec: &DatasetSpec, dir: &Path) -> Result<Dataset, DataError> {
-    let places = places(known.spec.name, dir)?;
-    match known.format {
+    if known.format == Format::Folder {
+        let [train, test] = layout(known.spec.name, dir)?.pictures(spec)?.map(super::Pictures::Files);
+        return Ok(Dataset { spec: spec.clone(), train, test });
+    }
+    read(spec, &places(known.spec.name, dir)?)
+}
+
+/// Official files of a data set, wherever they are.
+pub trait Files {
+    /// Whether there is a file of this official name, gzipped or not.
+    fn has(&self, file: &str) -> bool;
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`DataError::MissingFile`], or a file that cannot be read.
+    fn open(&self, file: &'static str) -> Result<Stream<'_>, DataError>;
+}
+
+/// Reads the data set that `spec` describes from its official files and checks it.
+///
+/// # Errors
+/// A missing or unreadable file, or anything wrong in one; a data set that is a folder of pictures.
+pub fn read(spec: &DatasetSpec, from: &impl Files) -> Result<Dataset, DataError> {
+    match find(spec.name)?.format {
         Format::Embedded => mnist::embedded(),
         Format::Idx => {
-            let [a, b, c, d] = mnist::FILES.map(|file| places.open(file));
+            let [a, b, c, d] = mnist::FILES.map(|file| from.open(file));
             mnist::parse(spec, [a?, b?, c?, d?])
         }
         Format::Cifar { train, test } => {
-            let open = |file: &&'static str| places.open(file);
+            let open = |file: &&'static str| from.open(file);
             cifar::parse(spec, train.iter().map(open), test.iter().map(open))
         }
         Format::Svhn => {
-            let extra = places.find(svhn::EXTRA).map(|_| places.open(svhn::EXTRA)).transpose()?;
-            svhn::parse(places.open(svhn::TRAIN)?, extra, places.open(svhn::TEST)?)
+            let extra = from.has(svhn::EXTRA).then(|| from.open(svhn::EXTRA)).transpose()?;
+            svhn::parse(from.open(svhn::TRAIN)?, extra, from.open(svhn::TEST)?)
         }
         Format::Stl10 => {
-            let [a, b, c, d] = stl10::FILES.map(|file| places.open(file));
+            let [a, b, c, d] = stl10::FILES.map(|file| from.open(file));
             stl10::parse([a?, b?, c?, d?])
         }
-        Format::Folder => {
-            let [train, test] = layout(known.spec.name, dir)?.pictures(spec)?.map(super::Pictures::Files);
-            Ok(Dataset { spec: spec.clone(), train, test })
-        }
+        Format::Folder => Err(DataError::NeedsPictures { name: spec.name }),
     }
 }
 

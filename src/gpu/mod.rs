@@ -23,7 +23,7 @@ pub use input::Input;
 pub use lab::Lab;
 pub use mirror::{Mirror, MirrorSpan, Refresh, mirror_bytes, schedule};
 pub use program::{BufferSpan, Program, Stage, StageTime};
-pub use transfer::{Readback, UploadRing, UploadSlot};
+pub use transfer::{Part, Readback, UploadRing, UploadSlot};
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use device::block_on;

@@ -109,6 +109,17 @@ impl UploadSlot {
     }
 }
 
+/// A stretch of a buffer.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'b> {
+    /// Of which buffer.
+    pub source: &'b wgpu::Buffer,
+    /// First byte, a multiple of 4.
+    pub offset: u64,
+    /// Length, a multiple of 4.
+    pub bytes: u64,
+}
+
 /// A staging buffer for reading back up to a fixed number of bytes, any number of times.
 #[derive(Debug)]
 pub struct Readback {
@@ -137,11 +148,26 @@ impl Readback {
         offset: u64,
         bytes: u64,
     ) -> Result<Vec<u8>, GpuError> {
+        Ok(self.read_parts(gpu, &[Part { source, offset, bytes }]).await?.swap_remove(0))
+    }
+
+    /// Copies all `parts`, which together fit the staging buffer, and waits for them once.
+    ///
+    /// # Errors
+    /// What the device reports meanwhile.
+    pub async fn read_parts(&mut self, gpu: &Gpu, parts: &[Part<'_>]) -> Result<Vec<Vec<u8>>, GpuError> {
         if self.pending.is_some() {
             self.finish(gpu).await?;
         }
-        self.begin(gpu, source, offset, bytes)?;
-        self.finish(gpu).await
+        self.begin_parts(gpu, parts)?;
+        let all = self.finish(gpu).await?;
+        let mut rest = all.as_slice();
+        let split = parts.iter().map(|part| {
+            let (own, behind) = rest.split_at((part.bytes as usize).min(rest.len()));
+            rest = behind;
+            own.to_vec()
+        });
+        Ok(split.collect())
     }
 
     /// Asks for `bytes` bytes of `source` from `offset`, as they are behind all that was submitted so far, and does not
@@ -153,11 +179,19 @@ impl Readback {
         if self.pending.is_some() {
             return Ok(());
         }
+        self.begin_parts(gpu, &[Part { source, offset, bytes }])
+    }
+
+    fn begin_parts(&mut self, gpu: &Gpu, parts: &[Part<'_>]) -> Result<(), GpuError> {
         let label = Some("readback");
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
-        encoder.copy_buffer_to_buffer(source, offset, &self.staging, 0, bytes);
+        let mut end = 0;
+        for part in parts {
+            encoder.copy_buffer_to_buffer(part.source, part.offset, &self.staging, end, part.bytes);
+            end += part.bytes;
+        }
         gpu.submit(encoder.finish())?;
-        self.pending = Some((map(&self.staging, wgpu::MapMode::Read), bytes));
+        self.pending = Some((map(&self.staging, wgpu::MapMode::Read), end));
         Ok(())
     }
 

@@ -46,6 +46,8 @@ struct Params {
     out_width: u32,
     column_tiles: u32,
     chunk: u32,
+    across: u32,
+    spare: [u32; 3],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +164,8 @@ impl Conv2d {
             out_width: self.out_width(),
             column_tiles: tiling.column_tiles,
             chunk: tiling.chunk,
+            across: tiling.across,
+            spare: [0; 3],
         };
         let stride = if mode == Mode::Input { self.stride } else { 1 };
         tiling

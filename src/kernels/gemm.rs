@@ -96,6 +96,8 @@ pub(super) struct Tiling {
     width: usize,
     pub column_tiles: u32,
     pub row_tiles: u32,
+    /// Invocations that share rows and have columns of their own.
+    pub across: u32,
     /// Parts of the sum, and the length of one, a multiple of 4.
     pub parts: u32,
     pub chunk: u32,
@@ -103,9 +105,6 @@ pub(super) struct Tiling {
 
 /// The longest sum that is taken in one go: its rounding error grows with its length.
 const LONGEST_SUM: u32 = 8192;
-
-/// Rows that one workgroup computes.
-const ROWS: u32 = 64;
 
 /// The shortest part worth a second pass.
 const SHORTEST_PART: u32 = 256;
@@ -117,22 +116,26 @@ impl Tiling {
     /// For `rows` by `n4` vec4 columns of sums over `k`.
     pub fn new(tuning: Tuning, rows: u32, n4: u32, k: u32) -> Self {
         let family = tuning.family;
-        let (width, columns) = match family {
-            Family::Direct if n4 <= 8 => (0, 8),
-            Family::Direct => (1, 16),
+        let (width, columns, across) = match family {
+            Family::Direct if n4 <= 8 => (0, n4.next_power_of_two(), n4.next_power_of_two()),
+            Family::Direct => (1, 16, 8),
             Family::Subgroup8 => match n4 {
-                1 => (0, 1),
-                2 => (1, 2),
-                _ => (2, 4),
+                1 => (0, 1, 1),
+                2 => (1, 2, 2),
+                _ => (2, 4, 4),
             },
         };
-        let (column_tiles, row_tiles) = (n4.div_ceil(columns), rows.div_ceil(ROWS));
+        let tile_rows = match family {
+            Family::Direct => 64 / across * 8,
+            Family::Subgroup8 => 64,
+        };
+        let (column_tiles, row_tiles) = (n4.div_ceil(columns), rows.div_ceil(tile_rows));
         let wanted = tuning.workgroups.div_ceil(column_tiles * row_tiles).min(k / SHORTEST_PART);
         let bytes = 16 * u64::from(rows) * u64::from(n4);
         let most = (MOST_PARTS_BYTES / bytes.max(1)).clamp(1, 64) as u32;
         let parts = wanted.max(k.div_ceil(LONGEST_SUM)).clamp(1, most);
         let chunk = k.div_ceil(parts).next_multiple_of(4).max(4);
-        Self { family, width, column_tiles, row_tiles, parts: k.div_ceil(chunk).max(1), chunk }
+        Self { family, width, column_tiles, row_tiles, across, parts: k.div_ceil(chunk).max(1), chunk }
     }
 
     /// A product's dispatch up to its operands, bindings 1 and 2: its pipeline has the `constants` and those of the tile.
@@ -217,7 +220,8 @@ struct Params {
     k: u32,
     chunk: u32,
     column_tiles: u32,
-    spare: [u32; 3],
+    across: u32,
+    spare: [u32; 2],
 }
 
 impl Gemm {
@@ -247,8 +251,8 @@ impl Gemm {
     ) -> Vec<Dispatch> {
         let tiling = self.tiling();
         let n4 = self.n / 4;
-        let Tiling { chunk, column_tiles, .. } = tiling;
-        let params = Params { m: self.m, n4, k: self.k, chunk, column_tiles, spare: [0; 3] };
+        let Tiling { chunk, column_tiles, across, .. } = tiling;
+        let params = Params { m: self.m, n4, k: self.k, chunk, column_tiles, across, spare: [0; 2] };
         let split = tiling.parts > 1;
         let out = if split { workspace.expect("a split product needs a workspace") } else { c };
         let own_bias = bias.filter(|_| !split);

@@ -69,7 +69,7 @@ impl Builder<'_> {
                 let workspace = self.scratch(name, "norm partials", norm.workspace_bytes());
                 self.emit(norm.statistics_by(what.momentum, x, workspace, place.running, saved));
             }
-            Mode::Evaluate => self.emit([norm.statistics_eval(place.running, saved)]),
+            Mode::Evaluate | Mode::Inspect => self.emit([norm.statistics_eval(place.running, saved)]),
         }
         let of = Normalised { y: x, saved, affine: place.affine, activation: what.activation };
         self.emit([match residual {

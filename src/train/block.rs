@@ -100,8 +100,11 @@ impl Builder<'_> {
         if let Some(a) = pass.a.filter(|_| heads == WithHeads::Yes && block.heads.any()) {
             pass.heads = match mode {
                 Mode::Train => self.heads_train(block, a, input),
-                Mode::Evaluate => self.heads_evaluate(block, a),
+                Mode::Evaluate | Mode::Inspect => self.heads_evaluate(block, a),
             };
+        }
+        if mode == Mode::Inspect {
+            self.keep_views(block, pass.a.unwrap_or(pass.out));
         }
         if mode == Mode::Train && block.order == Order::Post && block.dropout > 0.0 {
             // The backward pass of a block with a shortcut takes the activation's derivative from `a`, which its heads

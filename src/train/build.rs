@@ -39,6 +39,11 @@ impl<'n> Builder<'n> {
         self.tensors.add(name, Role::Activation, 4 * elements)
     }
 
+    /// A new tensor of `bytes` bytes, the plan's own, that the host reads back.
+    pub fn kept(&mut self, name: String, bytes: u64) -> Slice {
+        self.tensors.add(name, Role::Output, bytes)
+    }
+
     /// Room that is used within a few dispatches.
     pub fn scratch(&mut self, name: &str, what: &str, bytes: u64) -> Slice {
         self.tensors.add(format!("{name}.{what}"), Role::Activation, bytes.max(16))

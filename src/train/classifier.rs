@@ -50,7 +50,7 @@ impl Builder<'_> {
         let map = self.dense(output.device_features, output.classes);
         let scorer = Scorer { owner: network.output(), prefix: "", labels: OUTPUT, map, name: "output" };
         let logits = self.class_scores(&scorer, x);
-        if mode == Mode::Evaluate {
+        if mode != Mode::Train {
             return (self.class_rows(&scorer, logits), None);
         }
         let (rows, dlogits) = self.class_losses(&scorer, logits, network.losses.output);

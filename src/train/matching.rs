@@ -24,11 +24,7 @@ impl Builder<'_> {
     pub fn mapped_similarity(&mut self, block: &Block, a: Slice, x: Slice) -> HeadPass {
         let arena = self.arena(block);
         let shape = block.out_shape;
-        let map = if block.map.is_conv() {
-            Map::Conv(self.convolution(shape, shape.c, [3, 1, 1]))
-        } else {
-            self.dense(shape.device_elements(), shape.c)
-        };
+        let map = self.similarity_map(block);
         let weight = arena.weight("sim.weight").expect("a sim head has weights");
         let z = self.activation(format!("{}.z", block.name), map.output_len());
         self.forward(&map, SIM, a, weight, None, z, &block.name);
@@ -37,6 +33,35 @@ impl Builder<'_> {
         self.backward_weight(&map, SIM, a, z, dw, &block.name);
         let da = self.backward_input(&map, SIM, z, weight, &format!("{}.sim", block.name));
         HeadPass { losses, gradient: HeadGradient { dense: Some(da), pooled: None } }
+    }
+
+    /// The similarities of a batch, to look at: of the trained `sim` head's output, or else of the activation `a` itself.
+    pub fn keep_similarities(&mut self, block: &Block, a: Slice) {
+        let shape = block.out_shape;
+        let z = match (block.heads.sim && !block.heads.bio).then(|| self.arena(block).weight("sim.weight")).flatten() {
+            Some(weight) => {
+                let map = self.similarity_map(block);
+                let z = self.activation(format!("{}.z", block.name), map.output_len());
+                self.forward(&map, SIM, a, weight, None, z, &block.name);
+                z
+            }
+            None => a,
+        };
+        let loss = self.similarity_of(shape, block.map.is_conv());
+        let matrix = self.kept(format!("{}.similarity", block.name), loss.matrix_bytes());
+        let goal = self.one_hot_goal();
+        let buffers = self.similarity_buffers(&block.name, &loss, z, goal.slice);
+        self.emit(loss.forward(&SimilarityBuffers { matrix, ..buffers }, goal.target));
+    }
+
+    /// The map of the `sim` head: a 3x3 convolution, or a linear map.
+    fn similarity_map(&self, block: &Block) -> Map {
+        let shape = block.out_shape;
+        if block.map.is_conv() {
+            Map::Conv(self.convolution(shape, shape.c, [3, 1, 1]))
+        } else {
+            self.dense(shape.device_elements(), shape.c)
+        }
     }
 
     /// The losses of the pooled activation itself. Its gradient takes the features' place.

@@ -13,6 +13,7 @@ mod classifier;
 mod closing;
 mod error;
 mod heads;
+mod inspect;
 mod map;
 mod matching;
 mod metrics;
@@ -28,6 +29,7 @@ mod trainer;
 mod walk;
 
 pub use error::TrainError;
+pub use inspect::{BlockView, Inspection, softmax};
 pub use metrics::{BlockReport, EpochReport, Totals};
 pub use network::{Network, Source, TOTALS_STRIDE};
 pub use plan::{MemoryReport, Mode, Plan, StageMemory, TensorPlace};

@@ -22,6 +22,8 @@ pub enum Mode {
     Train,
     /// Forward with running statistics, and the classifiers' losses.
     Evaluate,
+    /// The same forward pass, of which nothing is measured and what there is to look at is kept.
+    Inspect,
 }
 
 /// A step, planned.
@@ -48,6 +50,7 @@ impl Plan {
         let (mut stages, tensors) = match mode {
             Mode::Train => scheme::training(network, batch),
             Mode::Evaluate => scheme::evaluation(network, batch),
+            Mode::Inspect => scheme::inspection(network, batch),
         };
         let spans = lifetimes(tensors.infos().len(), stages.iter().flat_map(|stage| &stage.dispatches));
         let wanted: Vec<_> = tensors

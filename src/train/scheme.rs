@@ -48,16 +48,25 @@ pub fn training(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
 
 /// Stages of an evaluation step: running statistics everywhere, and what each classifier has learned.
 pub fn evaluation(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
+    forward(network, batch, Mode::Evaluate)
+}
+
+fn forward(network: &Network, batch: u32, mode: Mode) -> (Vec<Stage>, TensorTable) {
     let mut builder = Builder::new(network, batch);
-    let mut at = Position::start(builder.input(Mode::Evaluate));
+    let mut at = Position::start(builder.input(mode));
     for module in network.modules_in_turn() {
-        builder.walk(ops_of(&network.model, module), &mut at, Mode::Evaluate, WithHeads::Yes);
+        builder.walk(ops_of(&network.model, module), &mut at, mode, WithHeads::Yes);
         builder.close_stage(network.title(module.end - 1));
     }
     if network.reaches_output() {
-        output(&mut builder, at.x, Mode::Evaluate);
+        output(&mut builder, at.x, mode);
     }
     builder.finish()
+}
+
+/// Stages of an inspection step: as evaluation, but with what [`super::inspect`] keeps in the place of measurements.
+pub fn inspection(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
+    forward(network, batch, Mode::Inspect)
 }
 
 /// A module that has been trained before: forward with running statistics, nothing else.
@@ -106,6 +115,7 @@ fn close_output(builder: &mut Builder<'_>, rows: Slice, mode: Mode) {
     match mode {
         Mode::Train => builder.close_training(owner, losses),
         Mode::Evaluate => builder.close_evaluation(owner, losses),
+        Mode::Inspect => {}
     }
     builder.close_stage("output");
 }

@@ -13,7 +13,8 @@ use crate::data::{
 };
 
 use super::error::TrainError;
-use super::metrics::EpochReport;
+use super::inspect::Inspection;
+use super::metrics::{EpochReport, Totals};
 use super::plan::Mode;
 use super::settings::Schedule;
 use super::trainer::{Samples, Trainer};
@@ -44,7 +45,7 @@ pub struct Session<'d> {
     labels: Vec<u32>,
     crops: Vec<AugmentParams>,
     holes: Vec<Hole>,
-    running: Option<f64>,
+    seen: Option<Vec<Totals>>,
 }
 
 impl<'d> Session<'d> {
@@ -62,7 +63,7 @@ impl<'d> Session<'d> {
             labels: Vec::new(),
             crops: Vec::new(),
             holes: Vec::new(),
-            running: None,
+            seen: None,
         };
         session.shuffle();
         session.enter_phase(last);
@@ -101,7 +102,25 @@ impl<'d> Session<'d> {
     /// The output layer's mean loss in this epoch so far, as last seen; in a greedy phase that does not reach it, that of
     /// the module's classifier.
     pub fn running_loss(&self) -> Option<f64> {
-        self.running
+        let last = self.totals_seen()?.get(self.trainer.network().last_classifier())?;
+        (last.samples > 0.0).then(|| last.pred / last.samples)
+    }
+
+    /// The totals of this epoch so far, as last seen: each block's, the output layer's last.
+    pub fn totals_seen(&self) -> Option<&[Totals]> {
+        self.seen.as_deref()
+    }
+
+    /// Sees the totals that have arrived meanwhile, and asks for the next. Never waits.
+    ///
+    /// # Errors
+    /// What the device reports; [`TrainError::NotFinite`] if a loss has stopped being a number.
+    pub fn glance(&mut self) -> Result<(), TrainError> {
+        if let Some(totals) = self.trainer.glance()? {
+            self.refuse_nan(&totals)?;
+            self.seen = Some(totals);
+        }
+        Ok(())
     }
 
     /// Submits the epoch's next step and returns its number of samples, or `None` at the end of the epoch.
@@ -119,13 +138,8 @@ impl<'d> Session<'d> {
         let samples = samples(&self.pixels, &self.crops, &self.holes);
         self.trainer.train(samples, &self.labels, lr).await?;
         self.position.step += 1;
-        if self.position.step.is_multiple_of(GLANCE_EVERY)
-            && let Some(totals) = self.trainer.glance()?
-        {
-            let network = self.trainer.network();
-            let last = totals[network.last_classifier()];
-            self.running = (last.samples > 0.0).then(|| last.pred / last.samples);
-            self.refuse_nan(&totals)?;
+        if self.position.step.is_multiple_of(GLANCE_EVERY) {
+            self.glance()?;
         }
         Ok(Some(count))
     }
@@ -140,17 +154,19 @@ impl<'d> Session<'d> {
         self.refuse_nan(&totals)?;
         self.position = Position { epoch: epoch + 1, step: 0 };
         self.shuffle();
-        self.running = None;
+        self.seen = None;
         Ok(EpochReport::new(self.trainer.network(), &totals, Mode::Train, epoch, lr))
     }
 
-    /// Says whether every loss since the last epoch's end was a number. Waits for the GPU.
+    /// Says whether every loss since the last epoch's end was a number, and sees the totals so far. Waits for the GPU.
     ///
     /// # Errors
     /// [`TrainError::NotFinite`], or what the device reports.
     pub async fn check(&mut self) -> Result<(), TrainError> {
-        let totals = super::metrics::Totals::parse(&self.trainer.totals_bytes().await?);
-        self.refuse_nan(&totals)
+        let totals = Totals::parse(&self.trainer.totals_bytes().await?);
+        self.refuse_nan(&totals)?;
+        self.seen = Some(totals);
+        Ok(())
     }
 
     /// Evaluates on the whole test split with `epoch` in the report. Waits for the GPU.
@@ -161,16 +177,24 @@ impl<'d> Session<'d> {
         let data = self.data;
         let mut walk = data.test.walk((0..data.test.n()).collect(), 0, None);
         for range in batches(&data.test, self.batch_size()) {
-            self.fill(&mut walk, range.len())?;
-            self.crops.clear();
-            self.crops.resize(range.len(), AugmentParams::IDENTITY);
-            self.holes.clear();
+            self.fill_test(&mut walk, range.len())?;
             let samples = samples(&self.pixels, &self.crops, &self.holes);
             self.trainer.evaluate(samples, &self.labels).await?;
         }
         let totals = self.trainer.take_totals().await?;
         let lr = self.trainer.network().train.lr_at(epoch);
         Ok(EpochReport::new(self.trainer.network(), &totals, Mode::Evaluate, epoch, lr))
+    }
+
+    /// Looks at the test samples `indices` (at most a batch of them). Waits for the GPU.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub async fn inspect(&mut self, indices: &[u32]) -> Result<Inspection, TrainError> {
+        let data = self.data;
+        let mut walk = data.test.walk(indices.into(), 0, None);
+        self.fill_test(&mut walk, indices.len())?;
+        self.trainer.inspect(samples(&self.pixels, &self.crops, &self.holes), indices.len()).await
     }
 
     /// GPU time of each dispatch of the epoch's next step, which is taken.
@@ -198,7 +222,7 @@ impl<'d> Session<'d> {
         }
     }
 
-    fn refuse_nan(&self, totals: &[super::metrics::Totals]) -> Result<(), TrainError> {
+    fn refuse_nan(&self, totals: &[Totals]) -> Result<(), TrainError> {
         let bad = totals.iter().enumerate().filter_map(|(index, t)| Some((t.bad_step?, index))).min();
         let Some((step, index)) = bad else { return Ok(()) };
         let block = self.trainer.network().title(index).to_owned();
@@ -239,6 +263,15 @@ impl<'d> Session<'d> {
         let mut walk = self.walk.take().unwrap_or_else(begin);
         self.fill(&mut walk, range.len())?;
         self.walk = Some(walk);
+        Ok(())
+    }
+
+    /// Fills the buffers with the next `count` samples of `walk` as they are.
+    fn fill_test(&mut self, walk: &mut Walk<'_>, count: usize) -> Result<(), TrainError> {
+        self.fill(walk, count)?;
+        self.crops.clear();
+        self.crops.resize(count, AugmentParams::IDENTITY);
+        self.holes.clear();
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::gpu::{BufferSpan, Gpu, GpuError, Mirror, Program, Readback, Slice, StageTime, TensorId, UploadRing};
+use crate::gpu::{BufferSpan, Gpu, GpuError, Mirror, Part, Program, Readback, Slice, StageTime, TensorId, UploadRing};
 use crate::kernels::StepParams;
 use crate::nn::{ParamDecl, Role as ParamRole};
 
@@ -12,7 +12,7 @@ use super::error::TrainError;
 use super::metrics::Totals;
 use super::network::Network;
 use super::plan::{Mode, Plan};
-use super::tensors::Pool;
+use super::tensors::{Pool, Role};
 
 /// Steps that the host may be ahead of the GPU.
 const STEPS_AHEAD: usize = 3;
@@ -69,12 +69,22 @@ pub struct Trainer {
     pool: Pool,
     shared: Vec<wgpu::Buffer>,
     mirrors: Vec<Mirror>,
-    programs: HashMap<(Mode, u32), Program>,
+    programs: HashMap<(Mode, u32), Prepared>,
     ring: UploadRing,
     watch: Readback,
     arenas: Option<Readback>,
     steps: u64,
     phase_start: u64,
+}
+
+/// A plan made real.
+#[derive(Debug)]
+struct Prepared {
+    program: Program,
+    /// The plan's own outputs, in the order in which it made them.
+    kept: Vec<wgpu::Buffer>,
+    /// Room for these outputs and the logits; with an inspection only.
+    readback: Option<Readback>,
 }
 
 impl Trainer {
@@ -161,13 +171,23 @@ impl Trainer {
         for &bytes in &self.pool.mirrored[self.mirrors.len()..] {
             self.mirrors.push(Mirror::new(&self.gpu, bytes)?);
         }
+        let own = plan.tensors.infos().iter().enumerate().skip(self.persistent.len());
+        let outputs = own.filter(|(_, info)| info.role == Role::Output);
+        let kept = outputs
+            .map(|(id, info)| Ok((TensorId(id as u32), self.gpu.buffer(&info.name, info.bytes, PERSISTENT)?)))
+            .collect::<Result<Vec<_>, GpuError>>()?;
         let place = |id: TensorId| {
-            let persistent = self.persistent.get(id.0 as usize);
+            let own = || kept.iter().find(|(output, _)| *output == id).map(|(_, buffer)| buffer);
+            let persistent = self.persistent.get(id.0 as usize).or_else(own);
             let buffer = persistent.unwrap_or_else(|| &self.shared[plan.assignment[&id]]);
             BufferSpan { buffer: buffer.clone(), offset: 0 }
         };
         let program = Program::new(&self.gpu, plan.stages, place, &self.mirrors)?;
-        self.programs.insert((mode, batch), program);
+        let kept: Vec<wgpu::Buffer> = kept.into_iter().map(|(_, buffer)| buffer).collect();
+        let logits: u64 = self.network.logits.iter().flatten().map(|slice| slice.bytes).sum();
+        let bytes = logits + kept.iter().map(wgpu::Buffer::size).sum::<u64>();
+        let readback = (mode == Mode::Inspect).then(|| Readback::new(&self.gpu, bytes)).transpose()?;
+        self.programs.insert((mode, batch), Prepared { program, kept, readback });
         Ok(())
     }
 
@@ -189,12 +209,18 @@ impl Trainer {
         self.run(Mode::Evaluate, samples, labels, 0.0).await
     }
 
-    async fn run(&mut self, mode: Mode, samples: Samples<'_>, labels: &[u32], lr: f64) -> Result<(), TrainError> {
+    pub(super) async fn run(
+        &mut self,
+        mode: Mode,
+        samples: Samples<'_>,
+        labels: &[u32],
+        lr: f64,
+    ) -> Result<(), TrainError> {
         let batch = labels.len() as u32;
         self.prepare(mode, batch)?;
         let mut encoder = self.encoder(self.network.title(0));
         let slot = self.upload(&mut encoder, samples, labels, lr).await?;
-        let program = &self.programs[&(mode, batch)];
+        let program = &self.programs[&(mode, batch)].program;
         program.encode(0, &mut encoder);
         self.gpu.submit(encoder.finish())?;
         self.ring.recycle(slot);
@@ -222,7 +248,7 @@ impl Trainer {
         let slot = self.upload(&mut encoder, samples, labels, lr).await?;
         self.gpu.submit(encoder.finish())?;
         self.ring.recycle(slot);
-        let program = &self.programs[&key];
+        let program = &self.programs[&key].program;
         let mut times = Vec::new();
         for stage in 0..program.len() {
             times.extend(program.profile(&self.gpu, stage).await?);
@@ -323,6 +349,32 @@ impl Trainer {
         let padded = crate::nn::pad4(classes);
         let values = self.read(Slice { bytes: 4 * (batch * padded) as u64, ..slice }).await?;
         Ok(values.chunks(padded).map(|row| row[..classes].to_vec()).collect())
+    }
+
+    /// What the last inspection of `batch` samples kept, in the plan's order, and the logits of each classifier, padded as
+    /// they lie on the device, the output layer's last. One wait for all of it.
+    pub(super) async fn read_inspection(&mut self, batch: u32) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>), TrainError> {
+        let key = (Mode::Inspect, batch);
+        let Some(mut readback) = self.programs.get_mut(&key).and_then(|prepared| prepared.readback.take()) else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        let kept = self.programs[&key].kept.iter();
+        let kept: Vec<Part<'_>> = kept.map(|buffer| Part { source: buffer, offset: 0, bytes: buffer.size() }).collect();
+        let row = 4 * crate::nn::pad4(self.network.model.config.num_classes) as u64;
+        let logits = self.network.logits.iter().flatten().map(|slice| {
+            let bytes = row * u64::from(batch);
+            Part { source: self.buffer(*slice), offset: slice.offset, bytes }
+        });
+        let count = kept.len();
+        let parts: Vec<Part<'_>> = kept.into_iter().chain(logits).collect();
+        let answer = readback.read_parts(&self.gpu, &parts).await;
+        let floats = |bytes: Vec<u8>| bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect();
+        let mut kept: Vec<Vec<f32>> = answer?.into_iter().map(floats).collect();
+        let logits = kept.split_off(count);
+        if let Some(prepared) = self.programs.get_mut(&key) {
+            prepared.readback = Some(readback);
+        }
+        Ok((kept, logits))
     }
 
     /// Sets parameters and the optimiser's memory; `find` gives a tensor by name in PyTorch's layout, or `None` for one

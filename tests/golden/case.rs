@@ -1,7 +1,6 @@
-//! A golden case as it lies on disk.
+//! A golden case as its files have it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use predsim::nn::{Architecture, InputShape, LossSup, LossUnsup, ModelConfig, Nonlin};
 use predsim::train::{Optim, TrainConfig};
@@ -45,12 +44,10 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let document: Document = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-        let numbers = path.with_extension("safetensors");
-        let bytes = std::fs::read(&numbers).map_err(|error| format!("{}: {error}", numbers.display()))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| format!("{}: {error}", numbers.display()))?;
+    /// The case `name` from the contents of its two files.
+    pub fn parse(name: &str, json: &str, numbers: &[u8]) -> Result<Self, String> {
+        let document: Document = serde_json::from_str(json).map_err(|error| format!("{name}.json: {error}"))?;
+        let file = SafeTensors::deserialize(numbers).map_err(|error| format!("{name}.safetensors: {error}"))?;
         let tensors = file.iter().map(|(name, view)| {
             let words = view.data().chunks_exact(4);
             let values = match view.dtype() {
@@ -61,7 +58,7 @@ impl Case {
             Ok((name.to_owned(), Tensor { shape: view.shape().to_vec(), values }))
         });
         Ok(Self {
-            name: path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+            name: name.to_owned(),
             config: document.config,
             params: document.params,
             null_grad: document.null_grad,

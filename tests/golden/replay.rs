@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use predsim::gpu::{Gpu, block_on};
+use predsim::gpu::Gpu;
 use predsim::kernels::gemm::Tuning;
 use predsim::nn::{Model, Role, Shape, pad4};
 use predsim::train::{Mode, NamedTensor, Network, Samples, Source, Totals, Trainer};
@@ -20,7 +20,8 @@ struct StepLosses {
     output: f32,
 }
 
-pub fn replay(gpu: &Rc<Gpu>, case: &Case) -> Result<Findings, String> {
+/// Waits for the GPU between steps, without blocking: the browser's tests run it too (tests/web).
+pub async fn replay(gpu: &Rc<Gpu>, case: &Case) -> Result<Findings, String> {
     let text = |error: predsim::train::TrainError| error.to_string();
     let model = Model::build(case.model()?).map_err(|error| error.to_string())?;
     let mut findings = Findings::default();
@@ -33,10 +34,10 @@ pub fn replay(gpu: &Rc<Gpu>, case: &Case) -> Result<Findings, String> {
     trainer.load(initial).map_err(text)?;
     let mut losses = Vec::new();
     for step in 0..case.count("steps") {
-        losses.push(block_on(gpu, train_step(&mut trainer, case, step, &mut findings))?);
+        losses.push(train_step(&mut trainer, case, step, &mut findings).await?);
     }
     compare_losses(case, &losses, &mut findings);
-    block_on(gpu, compare_final(&mut trainer, case, &mut findings))?;
+    compare_final(&mut trainer, case, &mut findings).await?;
     Ok(findings)
 }
 

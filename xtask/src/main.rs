@@ -1,16 +1,12 @@
-//! The developer's commands: `cargo xtask quickstart | test | bench`.
+//! The developer's commands: `cargo xtask quickstart | test | bench | web | serve`.
 //!
-//! Thin on purpose: standard library only, built in seconds, so that a fresh machine is at work at once. The rooms are
-//! `vulkan` (is there an adapter, and how to get one), `steps` (running commands one after the other) and this
-//! file, which knows the commands.
+//! Thin on purpose: standard library only, built in seconds, so that a fresh machine is at work at once. What makes the
+//! web page needs more, and is a crate of its own (`xtask/web`) that cargo builds when it is asked for.
 
-mod steps;
-mod vulkan;
-
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use steps::{Failure, Step, run_all};
+use xtask::steps::{Failure, Step, run_all};
+use xtask::{vulkan, wasm};
 
 const HELP: &str = "\
 cargo xtask COMMAND: the two commands of the README, and what developers need besides
@@ -20,6 +16,9 @@ cargo xtask COMMAND: the two commands of the README, and what developers need be
   test [FILTER...]      everything that has to pass: formatting, clippy, docs, all tests, the wasm32 build; with a
                         filter only the tests whose names contain it
   bench [ARG...]        kernel benchmarks (`cargo bench`); arguments go to cargo, e.g. `--bench gemm`
+  web                   builds the page into target/web: a static site, for any server
+  web --test [FILTER]   tests the page in Chromium; installs Debian's chromium and npm's playwright-core where missing
+  serve [--port N]      serves target/web on localhost and prints the address
   help                  this text
 
 Every command first looks for a GPU driver. On a Debian or Ubuntu machine without one it installs Mesa's software Vulkan
@@ -37,11 +36,14 @@ fn main() -> ExitCode {
         "quickstart" => vulkan::ensure_adapter().and_then(|()| quickstart(rest)),
         "test" => vulkan::ensure_adapter().and_then(|()| test(rest)),
         "bench" => vulkan::ensure_adapter().and_then(|()| bench(rest)),
+        "web" | "serve" => web(command, rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
         }
-        other => Err(Failure::usage(format!("unknown command {other:?}; known: quickstart, test, bench, help"))),
+        other => {
+            Err(Failure::usage(format!("unknown command {other:?}; known: quickstart, test, bench, web, serve, help")))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,11 +52,6 @@ fn main() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
-}
-
-/// The workspace's root: the folder above this crate.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
 }
 
 fn quickstart(rest: &[String]) -> Result<(), Failure> {
@@ -87,6 +84,12 @@ fn test(filters: &[String]) -> Result<(), Failure> {
     wasm()
 }
 
+/// The page's commands, by the crate that knows them.
+fn web(command: &str, rest: &[String]) -> Result<(), Failure> {
+    let run = ["run", "--release", "--quiet", "--package", "xtask-web", "--", command];
+    run_all(vec![Step::cargo(command, &run).args(rest)])
+}
+
 /// rustfmt and clippy come with most toolchains; a minimal one fetches them.
 fn ensure_component(name: &str) -> Result<(), Failure> {
     let subcommand = if name == "rustfmt" { "fmt" } else { name };
@@ -96,32 +99,11 @@ fn ensure_component(name: &str) -> Result<(), Failure> {
     run_all(vec![Step::new(&format!("install {name}"), "rustup", &["component", "add", name])])
 }
 
-const WASM: &str = "wasm32-unknown-unknown";
-
 /// The library has to build for the browser. Where the target cannot be had, that is said, not hidden.
 fn wasm() -> Result<(), Failure> {
-    if !wasm_target() {
-        println!("\nSKIPPED: the {WASM} build: `rustup target add {WASM}` does not work here");
+    if !wasm::ensure_target() {
+        println!("\nSKIPPED: the {0} build: `rustup target add {0}` does not work here", wasm::TARGET);
         return Ok(());
     }
-    run_all(vec![Step::cargo("library for the browser", &["build", "--release", "--lib", "--target", WASM])])
-}
-
-fn wasm_target() -> bool {
-    if wasm_installed() {
-        return true;
-    }
-    println!("\n== install the target {WASM}");
-    if Step::new("rustup", "rustup", &["target", "add", WASM]).succeeds() {
-        return true;
-    }
-    let script = root().join("../shared/tools/wasm32-target.sh");
-    script.is_file() && Step::new("target", "bash", &[&script.to_string_lossy()]).succeeds()
-}
-
-fn wasm_installed() -> bool {
-    let output = std::process::Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()).output();
-    let Ok(output) = output else { return false };
-    let sysroot = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    Path::new(&sysroot).join("lib/rustlib").join(WASM).join("lib").is_dir()
+    run_all(vec![Step::cargo("library for the browser", &["build", "--release", "--lib", "--target", wasm::TARGET])])
 }

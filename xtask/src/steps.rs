@@ -51,7 +51,7 @@ impl Step {
     /// `program` with `arguments`, in the workspace's root.
     pub fn new(title: &str, program: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(program);
-        command.args(arguments).current_dir(super::root());
+        command.args(arguments).current_dir(crate::root());
         Self { title: title.to_owned(), command }
     }
 

@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::steps::{Failure, Step, run_all};
+use crate::apt;
+use crate::steps::Failure;
 
 /// Debian's names of Mesa's software driver and of the loader.
 const PACKAGES: [&str; 2] = ["mesa-vulkan-drivers", "libvulkan1"];
@@ -30,7 +31,11 @@ pub fn ensure_adapter() -> Result<(), Failure> {
     }
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     match advice(&release) {
-        Advice::Apt => install_with_apt()?,
+        Advice::Apt => {
+            println!("No Vulkan driver was found on this machine.");
+            apt::install("Mesa's software driver", &PACKAGES)
+                .map_err(|failure| Failure::no_adapter(failure.to_string()))?;
+        }
         Advice::Say(command) => {
             return Err(Failure::no_adapter(format!("no Vulkan driver was found; install one with: {command}")));
         }
@@ -40,31 +45,6 @@ pub fn ensure_adapter() -> Result<(), Failure> {
     })?;
     println!("A software Vulkan driver is installed now ({}): predsim runs on the CPU.", driver.display());
     Ok(())
-}
-
-fn install_with_apt() -> Result<(), Failure> {
-    println!("No Vulkan driver was found on this machine.");
-    println!("Installing Mesa's software driver through apt: {}", PACKAGES.join(" "));
-    let root = is_root();
-    let by_hand = format!("sudo apt-get update && sudo apt-get install -y {}", PACKAGES.join(" "));
-    if !root && !Step::new("sudo", "sudo", &["--version"]).succeeds() {
-        return Err(Failure::no_adapter(format!("this needs root, and there is no sudo; run: {by_hand}")));
-    }
-    let apt = |arguments: &[&str]| {
-        let title = format!("apt-get {}", arguments[0]);
-        let environment = ["DEBIAN_FRONTEND=noninteractive", "apt-get"];
-        let (program, first) = if root { ("env", None) } else { ("sudo", Some("env")) };
-        Step::new(&title, program, &[]).args(first).args(environment).args(arguments)
-    };
-    let install = [&["install", "-y", "--no-install-recommends"], PACKAGES.as_slice()].concat();
-    run_all(vec![apt(&["update"]), apt(&install)])
-        .map_err(|failure| Failure::no_adapter(format!("{failure}; by hand it would be: {by_hand}")))
-}
-
-/// Whether we are root, by the owner of our own entry in /proc.
-fn is_root() -> bool {
-    let output = std::process::Command::new("id").arg("-u").output();
-    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// What helps on a distribution.

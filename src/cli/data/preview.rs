@@ -13,9 +13,9 @@ use crate::kernels::augment;
 use super::super::engine::open_gpu;
 use super::super::error::CliError;
 use super::super::output;
-use super::super::settings::wanted;
 use super::Folder;
 use super::sheet::{Row, draw};
+use crate::run::settings::wanted;
 
 /// Flags of `predsim data preview`.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use crate::gpu::Wanted;
 use crate::nn::{Architecture, InputShape, Model, ModelConfig};
 use crate::train::{Order, Schedule, TrainConfig};
 
-use super::error::CliError;
+use super::error::RunError;
 use super::flags::TrainFlags;
 
 /// Epochs of the published program.
@@ -46,9 +46,17 @@ impl Settings {
     ///
     /// # Errors
     /// A usage error that names the flag and what would be right.
-    pub fn resolve(flags: &TrainFlags) -> Result<Self, CliError> {
+    pub fn resolve(flags: &TrainFlags) -> Result<Self, RunError> {
         let dataset = flags.dataset.as_deref().unwrap_or(DEFAULT_DATASET);
         let spec = crate::data::spec_in(dataset, flags.data.as_deref(), flags.image_size)?;
+        Self::resolve_for(flags, spec)
+    }
+
+    /// As [`Settings::resolve`], over a data set that is at hand, whatever `flags` say of it.
+    ///
+    /// # Errors
+    /// As [`Settings::resolve`].
+    pub fn resolve_for(flags: &TrainFlags, spec: DatasetSpec) -> Result<Self, RunError> {
         let input =
             InputShape { height: spec.height as usize, width: spec.width as usize, channels: spec.channels as usize };
         let architecture = flags.model.unwrap_or(Architecture::Vgg8b);
@@ -113,7 +121,7 @@ impl Settings {
         Ok(settings)
     }
 
-    fn validate(&self) -> Result<(), CliError> {
+    fn validate(&self) -> Result<(), RunError> {
         let train = &self.train;
         let most_classes = train.batch_size.min(self.spec.num_classes as usize);
         let checks = [
@@ -131,7 +139,7 @@ impl Settings {
             ("--alpha", (0.0..=1.0).contains(&train.alpha), "from 0 to 1".to_owned()),
         ];
         match checks.into_iter().find(|(_, right, _)| !right) {
-            Some((flag, _, need)) => Err(CliError::usage(format!("{flag} must be {need}"))),
+            Some((flag, _, need)) => Err(RunError::usage(format!("{flag} must be {need}"))),
             None => Ok(train.validate(&self.model)?),
         }
     }
@@ -199,22 +207,27 @@ impl Settings {
         }
     }
 
-    /// The settings of a checkpoint with `flags` over them. The network's structure is the checkpoint's.
+    /// The settings of a checkpoint with `flags` over them, over the data set `at_hand` where there is one already. The
+    /// network's structure is the checkpoint's.
     ///
     /// # Errors
     /// A usage error for a flag that would make another network, or any that [`Settings::resolve`] finds.
-    pub fn resumed(state: &State, flags: &TrainFlags) -> Result<Self, CliError> {
+    pub fn resumed(state: &State, flags: &TrainFlags, at_hand: Option<&DatasetSpec>) -> Result<Self, RunError> {
         let stored = Self::of_state(state)?;
-        let settings = Self::resolve(&flags.over(&stored.flags()))?;
+        let flags = flags.over(&stored.flags());
+        let settings = match at_hand {
+            Some(spec) => Self::resolve_for(&flags, spec.clone())?,
+            None => Self::resolve(&flags)?,
+        };
         if settings.model != stored.model {
             let flag = first_difference(&settings.flags(), &stored.flags());
-            return Err(CliError::usage(format!(
+            return Err(RunError::usage(format!(
                 "--{flag} would make another network than the checkpoint's; leave it out, or start a new run"
             )));
         }
         settings.same_classes(&stored)?;
         if settings.train.schedule != stored.train.schedule {
-            return Err(CliError::usage(
+            return Err(RunError::usage(
                 "--schedule and the --epochs of a greedy one cannot change in the middle of a run; leave them out"
                     .to_owned(),
             ));
@@ -226,7 +239,7 @@ impl Settings {
         };
         if in_an_epoch && order(&settings) != order(&stored) {
             let flag = first_difference(&settings.flags(), &stored.flags());
-            return Err(CliError::usage(format!(
+            return Err(RunError::usage(format!(
                 "--{flag} cannot change in the middle of epoch {}; leave it out",
                 state.position.epoch
             )));
@@ -246,13 +259,13 @@ impl Settings {
     ///
     /// # Errors
     /// A usage error that names the first class that is another.
-    pub fn same_classes(&self, stored: &Self) -> Result<(), CliError> {
+    pub fn same_classes(&self, stored: &Self) -> Result<(), RunError> {
         let (found, learned) = (self.found_classes(), stored.found_classes());
         if found.is_empty() || learned.is_empty() {
             return Ok(());
         }
         match found.iter().zip(&learned).find(|(found, learned)| found != learned) {
-            Some((found, learned)) => Err(CliError::usage(format!(
+            Some((found, learned)) => Err(RunError::usage(format!(
                 "--data has a class {found} where the checkpoint's network has {learned}; the same classes are needed"
             ))),
             None => Ok(()),
@@ -263,7 +276,7 @@ impl Settings {
     ///
     /// # Errors
     /// A usage error if its data set is not known any more.
-    pub fn of_state(state: &State) -> Result<Self, CliError> {
+    pub fn of_state(state: &State) -> Result<Self, RunError> {
         Ok(Self {
             model: state.model.clone(),
             train: state.train.clone(),
@@ -281,7 +294,7 @@ impl Settings {
 }
 
 /// The data set as it was when the checkpoint was written.
-fn recall(state: &State) -> Result<DatasetSpec, CliError> {
+fn recall(state: &State) -> Result<DatasetSpec, RunError> {
     let input = state.model.input;
     let size = ImageSize { height: input.height as u32, width: input.width as u32 };
     Ok(crate::data::recall(&state.dataset, size, state.model.num_classes as u32, &state.class_names)?)

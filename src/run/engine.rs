@@ -1,0 +1,102 @@
+//! From settings to a trainer on a device, fresh or as a checkpoint left it, and from a session back to a checkpoint.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::checkpoint::{Checkpoint, State};
+use crate::data::{Dataset, DatasetSpec};
+use crate::gpu::Gpu;
+use crate::kernels::gemm::Tuning;
+use crate::nn::init::initial_values;
+use crate::nn::{Model, Role};
+use crate::train::{Mode, Network, Session, Source, TrainConfig, TrainError, Trainer};
+
+use super::error::RunError;
+use super::settings::Settings;
+
+/// Keeps the first pictures of a data set, as many of each split as it is limited to (`--limit-train`, `--limit-test`).
+pub fn limit(data: &mut Dataset, train: Option<u32>, test: Option<u32>) {
+    train.into_iter().for_each(|n| data.train.limit(n));
+    test.into_iter().for_each(|n| data.test.limit(n));
+}
+
+/// A network for pictures of the data set `spec`, which reach the device as bytes.
+pub fn network(model: Model, train: TrainConfig, spec: &DatasetSpec, tuning: Tuning) -> Network {
+    let [mean, std] = spec.normalisation();
+    Network::new(model, train, Source::Pixels { mean, std }, tuning)
+}
+
+/// A trainer with its plans made, and the parameters of `checkpoint` or the published initialisation in it.
+///
+/// # Errors
+/// What the device reports, or a usage error for a checkpoint that does not fit the network.
+pub fn trainer(
+    gpu: &Rc<Gpu>,
+    settings: &Settings,
+    plans: &[(Mode, u32)],
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Trainer, RunError> {
+    let model = Model::build(settings.model.clone())?;
+    let seed = settings.train.seed;
+    let network = network(model, settings.train.clone(), &settings.spec, Tuning::for_gpu(gpu));
+    let mut trainer = Trainer::new(gpu.clone(), network, plans)?;
+    match checkpoint {
+        Some(checkpoint) => load(&mut trainer, checkpoint)?,
+        None => {
+            let params = &trainer.network().model.params;
+            let values: HashMap<String, Vec<f32>> =
+                params.iter().map(|param| (param.name.clone(), initial_values(param, seed))).collect();
+            trainer.load(|name| values.get(name).cloned())?;
+        }
+    }
+    Ok(trainer)
+}
+
+fn load(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    for param in &trainer.network().model.params {
+        let missing = |name: &str| TrainError::Tensor { name: name.to_owned(), problem: "is missing".to_owned() };
+        checkpoint.tensor(&param.name).ok_or_else(|| missing(&param.name))?;
+        if param.role != Role::Train {
+            continue;
+        }
+        for moment in trainer.network().train.kind().state() {
+            let name = format!("optimizer.{moment}.{}", param.name);
+            checkpoint.tensor(&name).ok_or_else(|| missing(&name))?;
+        }
+    }
+    trainer.load(|name| checkpoint.tensor(name).map(<[f32]>::to_vec))?;
+    trainer.set_steps(checkpoint.state.steps);
+    if let Some(totals) = &checkpoint.totals {
+        trainer.set_totals_bytes(totals);
+    }
+    Ok(())
+}
+
+/// All that is needed to go on with `session` to the same bits. Waits for the GPU.
+///
+/// # Errors
+/// What the device reports.
+pub async fn checkpoint(
+    session: &mut Session<'_>,
+    settings: &Settings,
+    best_error_percent: Option<f64>,
+) -> Result<Checkpoint, RunError> {
+    let position = session.position();
+    let state = State {
+        model: settings.model.clone(),
+        train: settings.train.clone(),
+        dataset: settings.spec.name.to_owned(),
+        class_names: settings.found_classes(),
+        limit_train: settings.limit_train,
+        limit_test: settings.limit_test,
+        position,
+        steps: session.trainer.steps(),
+        best_error_percent,
+    };
+    let tensors = session.trainer.save(true).await?;
+    let totals = match position.step {
+        0 => None,
+        _ => Some(session.trainer.totals_bytes().await?),
+    };
+    Ok(Checkpoint { state, tensors, totals })
+}

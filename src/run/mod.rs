@@ -1,0 +1,18 @@
+//! From a user's settings to a run, whichever face asks for it: the command line or the page.
+//!
+//! - [`flags`], [`settings`]: from what the user writes to a complete set of settings
+//! - [`engine`]: from settings to a trainer on a device, and from a session to a checkpoint
+//! - [`memory`]: what a step of the settings keeps on the device, locally and by backpropagation
+//! - [`error`]: what ends a run early
+//!
+//! Nothing here blocks or opens a file.
+
+pub mod engine;
+pub mod error;
+pub mod flags;
+pub mod memory;
+pub mod settings;
+
+pub use error::RunError;
+pub use flags::TrainFlags;
+pub use settings::Settings;
