@@ -122,11 +122,11 @@ class Card {
     const chart = h("div", { class: "chart", "aria-hidden": "true" });
     const grad = h("div", { class: "chart spark", "aria-hidden": "true" });
     this.numbers = { loss: h("dd", {}, "–"), error: h("dd", {}, "–"), grad: h("dd", {}, "–"), test: h("dd", {}, "–") };
-    const row = (class_, name, dd) => h("div", { class: class_ }, h("dt", {}, name), dd);
+    const row = (class_, name, dd) => h("div", { class: class_, title: name === "gradient" ? "norm of the gradient, mean over the steps" : null }, h("dt", {}, name), dd);
     const list = h("dl", {});
     if (this.hasLoss) list.append(row("loss", this.output ? "loss" : "local loss", this.numbers.loss));
     if (this.hasError) list.append(row("error", "error", this.numbers.error), row("test", "test error", this.numbers.test));
-    list.append(row("grad", "gradient norm", this.numbers.grad));
+    list.append(row("grad", "gradient", this.numbers.grad));
     this.element.append(chart);
     if (!this.hasLoss) chart.append(h("p", { class: "none" }, "no loss of its own"));
     this.element.append(list, grad);

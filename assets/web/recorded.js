@@ -74,7 +74,7 @@ class Card {
       const value = h("dd", {}, "–");
       return [h("div", { class: class_ }, h("dt", {}, title), value), value];
     };
-    const rows = { loss: row("loss", "loss"), error: row("error", "error"), test: row("test", "test error"), grad: row("grad", "gradient norm") };
+    const rows = { loss: row("loss", "loss"), error: row("error", "error"), test: row("test", "test error"), grad: row("grad", "gradient") };
     if (name === "output") delete rows.grad;
     this.values = Object.fromEntries(Object.entries(rows).map(([key, [, value]]) => [key, value]));
     this.element = h("li", { class: "block" }, h("h3", {}, name), chart, h("dl", {}, ...Object.values(rows).map(([line]) => line)));

@@ -49,14 +49,20 @@ function watch() {
   observer.observe({ type: "longtask", buffered: true });
 }
 
-// The page with settings in its address. `problems` are errors in the console and uncaught ones.
-export async function open(browser, settings = {}, { scheme = "light", width = 1440, height = 1000 } = {}) {
+// The page with settings in its address; `worker`, a function, runs in each of its workers. `problems` are errors in the console and uncaught ones.
+export async function open(browser, settings = {}, { scheme = "light", width = 1440, height = 1000, worker = null } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, acceptDownloads: true });
   const page = await context.newPage();
   const problems = [];
   page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
   page.on("pageerror", (error) => problems.push(error.message));
   await page.addInitScript(watch);
+  if (worker) {
+    await page.route("**/worker.js", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, body: `${await response.text()}\n(${worker})();` });
+    });
+  }
   page.setDefaultTimeout(240_000);
   await page.goto(`${address}#${new URLSearchParams(settings)}`);
   return { page, problems, close: () => context.close() };

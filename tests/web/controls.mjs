@@ -73,6 +73,18 @@ export default {
     });
   },
 
+  async "a lost device is said, and gone on from the last checkpoint"() {
+    await withPage({ ...ENDLESS, "limit-train": 640 }, { worker: keepDevice }, async (page) => {
+      await message(page, (m) => m.type === "epoch");
+      await page.workers()[0].evaluate(() => self.keptDevice.destroy());
+      await page.waitForSelector("#notice:not([hidden])");
+      assert.match(await page.textContent("#notice"), /lost the GPU/);
+      await page.click("#notice .primary");
+      const begun = await message(page, (m, i, all) => m.type === "progress" && all.slice(0, i).filter(({ type }) => type === "started").length === 2);
+      assert.deepEqual([begun.lanes[0].epoch, begun.lanes[0].step], [2, 1]);
+    });
+  },
+
   async "wrong settings are said, and led back from"() {
     await withPage({ dataset: "cifar10" }, {}, async (page) => {
       await page.waitForSelector("#notice:not([hidden])");
@@ -93,6 +105,15 @@ async function withPage(settings, options, body) {
   } finally {
     await browser.close();
   }
+}
+
+// In the worker, before it asks for its device: keeps it where a test finds it.
+function keepDevice() {
+  const plain = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (...options) {
+    self.keptDevice = await plain.apply(this, options);
+    return self.keptDevice;
+  };
 }
 
 // Epoch and step once no more reports come.
