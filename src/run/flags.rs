@@ -19,7 +19,7 @@ pub struct TrainFlags {
     /// Data set: mnist-mini is embedded, the others are read from --data; see `predsim data list` [default: cifar10]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub dataset: Option<String>,
-    /// Folder of the data set's official files, gzipped or not; also looked for in DIR/<name>. Of imagenet and image-folder: of
+    /// Folder of the data set's official files, gzipped or not; also looked for in DIR/NAME. Of imagenet and image-folder: of
     /// train and val (or test), each with one subfolder a class
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data: Option<PathBuf>,
