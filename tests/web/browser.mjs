@@ -28,7 +28,7 @@ function which(name) {
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? name;
 }
 
-// Runs in the page before its own scripts: keeps the worker's messages, without their pictures, and notes when the main
+// Runs in the page before its own scripts: keeps the worker's messages, without pictures and checkpoints, and notes when the main
 // thread was blocked.
 function watch() {
   window.seen = { messages: [], blocked: [] };
@@ -37,8 +37,8 @@ function watch() {
     constructor(...options) {
       super(...options);
       this.addEventListener("message", ({ data }) => {
-        if (data.type === "view" || data.type === "watched" || data.type === "checkpoint") return;
-        const { probe, ...kept } = data;
+        if (data.type === "view" || data.type === "watched") return;
+        const { probe, bytes, ...kept } = data;
         window.seen.messages.push({ at: performance.now(), ...kept });
       });
     }

@@ -75,13 +75,14 @@ export default {
 
   async "a lost device is said, and gone on from the last checkpoint"() {
     await withPage({ ...ENDLESS, "limit-train": 640 }, { worker: keepDevice }, async (page) => {
-      await message(page, (m) => m.type === "epoch");
+      await message(page, (m) => m.type === "checkpoint");
       await page.workers()[0].evaluate(() => self.keptDevice.destroy());
       await page.waitForSelector("#notice:not([hidden])");
       assert.match(await page.textContent("#notice"), /lost the GPU/);
       await page.click("#notice .primary");
       const begun = await message(page, (m, i, all) => m.type === "progress" && all.slice(0, i).filter(({ type }) => type === "started").length === 2);
-      assert.deepEqual([begun.lanes[0].epoch, begun.lanes[0].step], [2, 1]);
+      // Epochs here are of 20 steps, so the device may be lost some epochs after the first.
+      assert.ok(begun.lanes[0].epoch > 1 && begun.lanes[0].step === 1, JSON.stringify(begun.lanes[0]));
     });
   },
 

@@ -9,6 +9,7 @@ export default {
     const browser = await launch({ webgpu: false });
     try {
       const { page, problems } = await open(browser);
+      await page.waitForSelector("#notice:not([hidden])");
       assert.match(await page.textContent("#notice"), /no WebGPU/);
       assert.match(await page.textContent("#notice"), /Chrome and Edge/);
       await page.waitForFunction(() => document.getElementById("epoch").textContent.startsWith("3 of"));
