@@ -28,7 +28,7 @@ pub enum DataCommand {
 /// The folder that these commands work in.
 #[derive(Debug, Args)]
 pub struct Folder {
-    /// Folder of the data sets' files, which are also looked for in DIR/<name>
+    /// Folder of the data sets' files, which are also looked for in DIR/NAME
     #[arg(long, value_name = "DIR", default_value = "data")]
     pub data: PathBuf,
 }
