@@ -1,6 +1,6 @@
 // A network as a row of blocks, each with what it sees, how alike it finds the samples, and how it learns.
 
-import { Chart } from "./charts.js";
+import { Chart, learningChart } from "./charts.js";
 import { brief, h, percent } from "./dom.js";
 import { grid, labelsMatrix, paintMaps, paintMatrix, paintSample } from "./pictures.js";
 
@@ -130,22 +130,7 @@ class Card {
     this.element.append(chart);
     if (!this.hasLoss) chart.append(h("p", { class: "none" }, "no loss of its own"));
     this.element.append(list, grad);
-    const curves = [
-      { name: "loss", colour: "--loss", scale: "loss" },
-      { name: "error", colour: "--error", scale: "error" },
-    ];
-    const scales = {
-      loss: { min: 0, side: "left", format: brief },
-      error: { min: 0, max: () => 10, side: "right", format: (value) => `${value}%` },
-    };
-    const shown = this.hasError ? curves : curves.slice(0, 1);
-    if (this.hasLoss) {
-      this.chart = new Chart(chart, {
-        curves: shown,
-        scales: this.hasError ? scales : { loss: scales.loss },
-        height: 96,
-      });
-    }
+    if (this.hasLoss) this.chart = learningChart(chart, this.hasError);
     this.spark = new Chart(grad, {
       curves: [{ name: "gradient norm", colour: "--grad", scale: "grad", width: 1.2 }],
       scales: { grad: { min: 0, format: brief } },

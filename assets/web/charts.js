@@ -1,5 +1,6 @@
 // Curves over the number of pictures seen.
 
+import { brief } from "./dom.js";
 import uPlot from "./vendor/uPlot.esm.js";
 
 // Points of a curve at most; beyond, every other one is dropped.
@@ -8,7 +9,7 @@ const MOST_POINTS = 800;
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // Pictures seen: 12k reads better than 12,000 on an axis.
-export const thousands = (value) => (value >= 1000 ? `${+(value / 1000).toFixed(1)}k` : String(value));
+const thousands = (value) => (value >= 1000 ? `${+(value / 1000).toFixed(1)}k` : String(value));
 
 // Pictures and epochs are whole.
 const WHOLE = Array.from({ length: 8 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
@@ -31,8 +32,8 @@ const resized = new ResizeObserver((entries) => {
   for (const { target } of entries) all.forEach((chart) => chart.element === target && chart.fit());
 });
 
-// A chart of named curves. `curves`: [{ name, colour (a CSS variable), scale, width, dash }]; `scales`: { name: { min, max,
-// log, side, format } }; `x`: what runs along the other axis.
+// A chart of named curves. `curves`: [{ name, colour (a CSS variable), scale, width }]; `scales`: { name: { min, max,
+// side, format } }; `x`: what runs along the other axis.
 export class Chart {
   constructor(element, { curves, scales, height, axes = true, legend = false, x = "pictures seen" }) {
     Object.assign(this, { element, curves, scales, height, axes, legend, x });
@@ -75,12 +76,11 @@ export class Chart {
         axes: this.axes ? [xAxis, ...yAxes] : [{ show: false }, { show: false }],
         series: [
           { label: this.x, value: (_, value) => (value === null ? "–" : thousands(value)) },
-          ...this.curves.map(({ name, colour, scale, width = 1.6, dash }) => ({
+          ...this.curves.map(({ name, colour, scale, width = 1.6 }) => ({
             label: name,
             scale,
             stroke: css(colour) || colour,
             width,
-            dash,
             spanGaps: true,
             points: { show: false },
             value: (_, value) => (value === null || value === undefined ? "–" : this.scales[scale].format(value)),
@@ -94,9 +94,9 @@ export class Chart {
 
   ranges() {
     return Object.fromEntries(
-      Object.entries(this.scales).map(([name, { min, max, log }]) => [
+      Object.entries(this.scales).map(([name, { min, max }]) => [
         name,
-        log ? { distr: 3 } : { range: (_, low, high) => [min ?? low ?? 0, Math.max(max?.(high) ?? 0, (high ?? 1) * 1.05)] },
+        { range: (_, low, high) => [min ?? low ?? 0, Math.max(max?.(high) ?? 0, (high ?? 1) * 1.05)] },
       ]),
     );
   }
@@ -121,4 +121,23 @@ export class Chart {
     if (xs.length > MOST_POINTS) this.data = this.data.map((curve) => curve.filter((_, i) => i % 2 === 1));
     this.plot?.setData(this.data);
   }
+}
+
+// An error in percent: at least up to 10, so that a small one is not blown up.
+const error = (side, format) => ({ min: 0, max: () => 10, side, format });
+
+// The large chart of a run's errors, in the place of what `element` shows.
+export function errorChart(element, curves, x) {
+  element.replaceChildren();
+  const scales = { error: error("left", (value) => `${+value.toFixed(1)}%`) };
+  return new Chart(element, { curves: curves.map((curve) => ({ ...curve, scale: "error" })), scales, height: 240, legend: true, x });
+}
+
+// The small chart of a block, its loss and, where it has one, its error.
+export function learningChart(element, hasError = true) {
+  const loss = { name: "loss", colour: "--loss", scale: "loss" };
+  const scales = { loss: { min: 0, side: "left", format: brief } };
+  if (!hasError) return new Chart(element, { curves: [loss], scales, height: 96 });
+  const curves = [loss, { name: "error", colour: "--error", scale: "error" }];
+  return new Chart(element, { curves, scales: { ...scales, error: error("right", (value) => `${value}%`) }, height: 96 });
 }

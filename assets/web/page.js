@@ -1,7 +1,7 @@
 // The page: starts runs in a worker, hands its messages to the parts of the page that show them, and the other way round.
 
 import { Lane, inputCard } from "./blocks.js";
-import { Chart } from "./charts.js";
+import { errorChart } from "./charts.js";
 import { byId, h, percent } from "./dom.js";
 import { Pad, Votes } from "./drawing.js";
 import { Engine } from "./engine.js";
@@ -10,8 +10,6 @@ import { showMemory } from "./memory.js";
 import { notice, say, hideNotice } from "./notice.js";
 import { playRecorded } from "./recorded.js";
 import * as settings from "./settings.js";
-
-const LOSS_SCALE = { error: { min: 0, max: () => 10, side: "left", format: (value) => `${+value.toFixed(1)}%` } };
 
 let run = null; // the run that the page shows
 let files = NONE; // the data set's, where it is not embedded
@@ -59,14 +57,13 @@ const receive = {
     pad.use(data);
     pad.clear();
     votes.begin(lanes, data.classes);
-    errorChart(lanes);
+    showErrors(lanes);
     showMemory(memory);
     showTransport();
     say(`Training ${lanes[0].settings.model} on ${data.name}.`);
   },
 
   progress({ rate, lanes }) {
-    performance.mark("progress");
     lanes.forEach((message, i) => {
       const drawn = run.lanes[i].progress(message);
       if (i > 0 || !drawn) return;
@@ -249,20 +246,10 @@ function watchSample(index) {
   run.input.select(index);
 }
 
-function errorChart(lanes) {
+function showErrors(lanes) {
   run.chart?.destroy();
-  const element = byId("error-chart");
-  element.replaceChildren();
-  const colour = ({ name }) => `--${name}`;
-  run.chart = new Chart(element, {
-    curves: [
-      ...lanes.map((lane) => ({ name: `${lane.name}, training`, colour: colour(lane), scale: "error", width: 1 })),
-      ...lanes.map((lane) => ({ name: `${lane.name}, test`, colour: colour(lane), scale: "error", width: 2.4 })),
-    ],
-    scales: LOSS_SCALE,
-    height: 240,
-    legend: true,
-  });
+  const curves = (split, width) => lanes.map(({ name }) => ({ name: `${name}, ${split}`, colour: `--${name}`, width }));
+  run.chart = errorChart(byId("error-chart"), [...curves("training", 1), ...curves("test", 2.4)]);
 }
 
 // ---------------------------------------------------------------- files

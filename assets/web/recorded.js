@@ -1,7 +1,7 @@
 // A recorded run for browsers without WebGPU: the lines of a real metrics.jsonl, as `predsim train` wrote them, shown epoch
 // by epoch. What the file does not hold (features, similarity matrices, votes) is not shown.
 
-import { Chart } from "./charts.js";
+import { errorChart, learningChart } from "./charts.js";
 import { brief, byId, h, percent } from "./dom.js";
 
 // Milliseconds between two epochs.
@@ -27,7 +27,8 @@ export async function playRecorded(element, errors, told) {
       h("ol", { class: "blocks", tabindex: "0", "aria-label": "The blocks in order" }, ...items),
     ),
   );
-  const chart = errorChart(errors);
+  const curves = [{ name: "training", colour: "--local", width: 1 }, { name: "test", colour: "--local", width: 2.4 }];
+  const chart = errorChart(errors, curves, "epochs");
   for (const row of train) {
     const test = tests.get(row.epoch);
     [...row.blocks, output(row)].forEach((block, i) => cards[i].show(row.epoch, block, test && [...test.blocks, test][i]));
@@ -51,21 +52,6 @@ function link() {
   return element;
 }
 
-function errorChart(element) {
-  element.replaceChildren();
-  const format = (value) => `${+value.toFixed(1)}%`;
-  return new Chart(element, {
-    curves: [
-      { name: "training", colour: "--local", scale: "error", width: 1 },
-      { name: "test", colour: "--local", scale: "error", width: 2.4 },
-    ],
-    scales: { error: { min: 0, max: () => 10, side: "left", format } },
-    height: 240,
-    legend: true,
-    x: "epochs",
-  });
-}
-
 // A block's losses and error by epoch.
 class Card {
   constructor(name) {
@@ -83,17 +69,7 @@ class Card {
   }
 
   show(epoch, { loss_pred, loss_sim, error_percent, grad_norm }, test) {
-    this.chart ??= new Chart(this.place, {
-      curves: [
-        { name: "loss", colour: "--loss", scale: "loss" },
-        { name: "error", colour: "--error", scale: "error" },
-      ],
-      scales: {
-        loss: { min: 0, side: "left", format: brief },
-        error: { min: 0, max: () => 10, side: "right", format: (value) => `${value}%` },
-      },
-      height: 96,
-    });
+    this.chart ??= learningChart(this.place);
     const loss = loss_pred === null && loss_sim === null ? null : (loss_pred ?? 0) + (loss_sim ?? 0);
     this.chart.push(epoch, [loss, error_percent]);
     this.values.loss.textContent = brief(loss);

@@ -12,13 +12,13 @@ use crate::bench::{Case, Limits, Measurement, cases, measure};
 use crate::gpu::{Gpu, StageTime, Wanted, block_on};
 use crate::kernels::gemm::Tuning;
 use crate::nn::{Architecture, InputShape, Model, ModelConfig};
+use crate::run::TrainFlags;
 use crate::train::{Mode, Network, Position, Session, Source, TrainConfig};
 
 use super::engine;
 use super::error::CliError;
 use super::output;
 use super::recipe::Recipe;
-use crate::run::TrainFlags;
 
 /// Flags of `predsim bench`.
 #[derive(Debug, Args)]

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::gpu::block_on;
+use crate::run::{Settings, TrainFlags};
 use crate::train::{EpochReport, Mode, Session};
 
 use super::engine;
 use super::error::CliError;
 use super::output;
 use super::run_folder::RunFolder;
-use crate::run::Settings;
-use crate::run::TrainFlags;
 
 /// Flags of `predsim eval`.
 #[derive(Debug, Args)]

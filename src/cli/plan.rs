@@ -5,13 +5,13 @@ use serde_json::json;
 
 use crate::gpu::Wanted;
 use crate::kernels::gemm::Tuning;
+use crate::run::TrainFlags;
 use crate::run::memory::Planned;
 
 use super::engine;
 use super::error::CliError;
 use super::output;
 use super::recipe::Recipe;
-use crate::run::TrainFlags;
 
 /// Flags of `predsim plan`.
 #[derive(Debug, Args)]

@@ -8,9 +8,9 @@ use std::path::Path;
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 
+use crate::run::{Settings, TrainFlags};
+
 use super::error::CliError;
-use crate::run::Settings;
-use crate::run::TrainFlags;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assets/recipes");
 

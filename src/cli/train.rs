@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::checkpoint::Checkpoint;
 use crate::gpu::{Gpu, block_on};
+use crate::run::{Settings, TrainFlags};
 use crate::train::{EpochReport, Position, Session};
 
 use super::engine;
@@ -19,8 +20,6 @@ use super::output;
 use super::progress::{EpochProgress, Voice, epoch_table};
 use super::recipe::{MadeBy, Recipe};
 use super::run_folder::{RunFolder, unused};
-use crate::run::Settings;
-use crate::run::TrainFlags;
 
 /// Flags of `predsim train`.
 #[derive(Debug, Args)]

@@ -9,13 +9,13 @@ use image::RgbImage;
 use crate::data::{AugmentParams, Cutout, Dataset, Draw, Hole, ImageSize, augment_params, epoch_order, open, spec_in};
 use crate::gpu::{Gpu, Lab, Wanted, block_on};
 use crate::kernels::augment;
+use crate::run::settings::wanted;
 
 use super::super::engine::open_gpu;
 use super::super::error::CliError;
 use super::super::output;
 use super::Folder;
 use super::sheet::{Row, draw};
-use crate::run::settings::wanted;
 
 /// Flags of `predsim data preview`.
 #[derive(Debug, Args)]
