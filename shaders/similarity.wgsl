@@ -19,6 +19,11 @@ struct Params {
     other: f32,             // and of two classes
     loss_scale: f32,        // 1 / N^2
     gradient_scale: f32,    // 4 weight / N^2
+    first: u32,             // sample that z begins with
+    count: u32,             // samples of z
+    spare0: u32,
+    spare1: u32,
+    spare2: u32,
 }
 
 const COSINE_EPS: f32 = 1e-8;
@@ -118,7 +123,7 @@ fn deviations(sample: u32, local: u32) {
         let busy = group < params.groups && slice < slices;
         var moments = Moments(0.0, vec4<f32>(0.0), vec4<f32>(0.0));
         if (busy) {
-            moments = slice_moments(sample * params.spatial * params.groups + group, slice, slices);
+            moments = slice_moments((sample - params.first) * params.spatial * params.groups + group, slice, slices);
             part_mean[local] = moments.mean;
             part_square[local] = moments.square;
         }
@@ -140,7 +145,7 @@ fn feature(sample: u32, index: u32) -> vec4<f32> {
     if (SPATIAL_STD == 1u) {
         return features_stats[deviation_at(sample) + index];
     }
-    return features_z(sample * params.features + index);
+    return features_z((sample - params.first) * params.features + index);
 }
 
 // 1 for real channels, 0 for pad lanes.
@@ -160,7 +165,7 @@ fn features(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let sample = linear_group(group, groups);
+    let sample = params.first + linear_group(group, groups);
     if (sample >= params.batch) {
         for (var i = local; sample < params.stride && i < params.features; i += THREADS) {
             features_u[sample * params.features + i] = vec4<f32>(0.0);

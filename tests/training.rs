@@ -85,7 +85,8 @@ fn the_plan_says_what_is_allocated() {
         let plans = [(Mode::Train, 8), (Mode::Train, 3), (Mode::Evaluate, 8)];
         let planned = network(config.clone(), 8, Tuning::for_gpu(&gpu));
         let mut pool = Pool::default();
-        let all: Vec<Plan> = plans.iter().map(|&(mode, batch)| Plan::new(&planned, mode, batch, &mut pool)).collect();
+        let all: Vec<Plan> =
+            plans.iter().map(|&(mode, batch)| Plan::new(&planned, mode, batch, &mut pool).unwrap()).collect();
         let report = MemoryReport::new(&all[0], &pool);
         let memory = trainer(&gpu, config, 8, &plans).allocated();
         assert_eq!(memory.activations, report.activation_bytes);
@@ -106,7 +107,7 @@ fn nothing_of_a_local_block_outlives_its_command_buffer_but_its_output() {
         let config = ModelConfig { input, num_layers: 3, ..config(model, LossSup::PredSim) };
         let network = network(config, 8, Tuning::portable());
         let mut pool = Pool::default();
-        let plan = Plan::new(&network, Mode::Train, 8, &mut pool);
+        let plan = Plan::new(&network, Mode::Train, 8, &mut pool).unwrap();
         let report = MemoryReport::new(&plan, &pool);
         let at = |name: &str| report.stages.iter().position(|stage| stage.name == name).expect("a stage of the plan");
         let mut handed_on = vec![0; report.stages.len()];
@@ -133,7 +134,7 @@ fn local_memory_does_not_grow_with_depth_and_backprop_does() {
         };
         let network = network(config, 32, Tuning::portable());
         let mut pool = Pool::default();
-        Plan::new(&network, Mode::Train, 32, &mut pool);
+        Plan::new(&network, Mode::Train, 32, &mut pool).unwrap();
         pool.bytes.iter().sum::<u64>()
     };
     assert_eq!(bytes(4, false), bytes(16, false));
@@ -300,7 +301,7 @@ fn frozen_blocks_have_only_their_forward_in_the_plan() {
         let modules = network.model.modules.clone();
         for phase in 0..modules.len() {
             network.phase = Some(phase);
-            let plan = Plan::new(&network, Mode::Train, 24, &mut Pool::default());
+            let plan = Plan::new(&network, Mode::Train, 24, &mut Pool::default()).unwrap();
             let owner_written = |slice: &Slice| {
                 let inside = |part: &Slice| part.tensor == slice.tensor;
                 network.arenas.iter().position(|arena| {
@@ -319,7 +320,7 @@ fn frozen_blocks_have_only_their_forward_in_the_plan() {
                 stage.dispatches.iter().map(|dispatch| dispatch.label).collect()
             };
             // Looking on from behind, an evaluation does what a frozen block does, and its classifier's part after it.
-            let evaluation = Plan::new(&network, Mode::Evaluate, 24, &mut Pool::default());
+            let evaluation = Plan::new(&network, Mode::Evaluate, 24, &mut Pool::default()).unwrap();
             for module in &modules[..phase] {
                 let title = network.title(module.end - 1);
                 let (frozen, evaluated) = (labels(&plan, title), labels(&evaluation, title));

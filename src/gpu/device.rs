@@ -100,8 +100,19 @@ impl Gpu {
     /// [`GpuError::TooLarge`] where the adapter cannot hold it in one buffer.
     pub fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
         let storage = usage.contains(wgpu::BufferUsages::STORAGE);
-        let binding = if storage { self.limits.max_storage_buffer_binding_size } else { u64::MAX };
-        let limit = binding.min(self.limits.max_buffer_size);
+        let limit = if storage { self.limits.max_storage_buffer_binding_size } else { u64::MAX };
+        if bytes > limit {
+            return Err(GpuError::TooLarge { what: label.to_owned(), bytes, limit });
+        }
+        self.arena(label, bytes, usage)
+    }
+
+    /// A buffer of which only stretches are bound, so that it may have more bytes than a binding.
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`] where the adapter has no such large buffers.
+    pub fn arena(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+        let limit = self.limits.max_buffer_size;
         if bytes > limit {
             return Err(GpuError::TooLarge { what: label.to_owned(), bytes, limit });
         }

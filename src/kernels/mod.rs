@@ -26,6 +26,7 @@ mod sweep;
 
 pub use activation::Activation;
 pub use step::StepParams;
+pub use sweep::RowChunk;
 
 use crate::gpu::Pipeline;
 

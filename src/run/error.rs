@@ -42,7 +42,7 @@ impl From<TrainError> for RunError {
     fn from(error: TrainError) -> Self {
         match error {
             TrainError::Gpu(error) => Self::Gpu(error),
-            TrainError::Tensor { .. } | TrainError::Data(_) => Self::Usage(error.to_string()),
+            TrainError::Tensor { .. } | TrainError::Data(_) | TrainError::Unfit(_) => Self::Usage(error.to_string()),
             TrainError::NotFinite { .. } => Self::Failed(error.to_string()),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::kernels::gemm::Tuning;
 use crate::nn::{Model, ModelConfig};
-use crate::train::{MemoryReport, Mode, Plan, Pool};
+use crate::train::{MemoryReport, Mode, Plan, Pool, TrainError};
 
 use super::engine;
 use super::error::RunError;
@@ -26,7 +26,8 @@ impl Planned {
         let model = Model::build(ModelConfig { backprop, ..settings.model.clone() })?;
         let network = engine::network(model, settings.train.clone(), &settings.spec, tuning);
         let mut pool = Pool::default();
-        let plan = Plan::new(&network, Mode::Train, settings.train.batch_size as u32, &mut pool);
+        let plan =
+            Plan::new(&network, Mode::Train, settings.train.batch_size as u32, &mut pool).map_err(TrainError::from)?;
         Ok(Self { report: MemoryReport::new(&plan, &pool), plan })
     }
 }

@@ -221,7 +221,7 @@ impl Builder<'_> {
         let [rows, channels] = self.matrix(block.out_shape);
         let a = pass.a.expect("the activation is part of the block");
         // An activation's sign is its input's, so its derivative can be told from `a`.
-        self.emit([BatchNorm { rows, channels }.backward_activation(a, upstream, self.nonlinearity())]);
+        self.emit_activation_backward(BatchNorm { rows, channels }, a, upstream, self.nonlinearity());
         let dsum = upstream.gradient;
         if behind.what.norm.is_none() {
             return (dsum, dsum);
@@ -244,7 +244,7 @@ impl Builder<'_> {
         let upstream = self.meet(block, pass.heads.gradient, on_the_way);
         self.backward_activated(behind, upstream, &block.name);
         if let Some(gradient) = incoming.filter(|_| !block.hands_on_activation()) {
-            self.accumulate(pass.map.output_len(), gradient, upstream.gradient);
+            self.accumulate(gradient, upstream.gradient);
         }
         upstream.gradient
     }
@@ -274,7 +274,7 @@ impl Builder<'_> {
         let len = self.elements(block.out_shape);
         let dense = match (heads.dense, incoming) {
             (Some(sum), Some(gradient)) => {
-                self.accumulate(len, gradient, sum);
+                self.accumulate(gradient, sum);
                 Some(sum)
             }
             (one, other) => one.or(other),

@@ -10,9 +10,12 @@ use serde::Serialize;
 
 use crate::gpu::{MirrorSpan, Stage, TensorId, mirror_bytes, schedule};
 
+use super::build::Steps;
+use super::fit::{self, Fitted, Fitting, Goal, Limit};
 use super::network::Network;
+use super::pool::{Place, Pool};
 use super::scheme;
-use super::tensors::{Pool, Role, TensorTable, lifetimes};
+use super::tensors::{Role, TensorTable, lifetimes};
 
 /// What a plan's step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -37,8 +40,8 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// The network's persistent tensors and behind them the plan's activations.
     pub tensors: TensorTable,
-    /// Which buffer of the pool holds each activation.
-    pub assignment: HashMap<TensorId, usize>,
+    /// Where in the pool each activation lies.
+    pub places: HashMap<TensorId, Place>,
     /// The lives of the mirrors that the stages make, and which texture of the pool holds each.
     pub mirrors: Vec<(MirrorSpan, usize)>,
 }
@@ -46,34 +49,98 @@ pub struct Plan {
 impl Plan {
     /// Plans a step of `batch` samples (at most the network's batch size), its activations in buffers of `pool`, which
     /// grows where they do not fit.
-    pub fn new(network: &Network, mode: Mode, batch: u32, pool: &mut Pool) -> Self {
-        let (mut stages, tensors) = match mode {
+    ///
+    /// # Errors
+    /// [`Unfit`] where the network's [`Goal`](super::Goal) cannot be met.
+    pub fn new(network: &Network, mode: Mode, batch: u32, pool: &mut Pool) -> Result<Self, Unfit> {
+        let (steps, tensors) = match mode {
             Mode::Train => scheme::training(network, batch),
             Mode::Evaluate => scheme::evaluation(network, batch),
             Mode::Inspect => scheme::inspection(network, batch),
         };
-        let spans = lifetimes(tensors.infos().len(), stages.iter().flat_map(|stage| &stage.dispatches));
-        let wanted: Vec<_> = tensors
-            .infos()
-            .iter()
-            .zip(spans)
-            .enumerate()
-            .filter(|(_, (info, _))| info.role == Role::Activation)
-            .filter_map(|(index, (info, span))| Some((TensorId(index as u32), info.bytes, span?)))
-            .collect();
-        let assignment = pool.assign(&wanted).into_iter().collect();
-        let spans = schedule(&mut stages, network.tuning.mirrored);
-        let textures = pool.assign_mirrors(&spans);
-        for refresh in stages.iter_mut().flat_map(|stage| &mut stage.refreshes) {
-            refresh.texture = textures[refresh.texture];
-        }
-        let mirrors = spans.into_iter().zip(textures).collect();
-        Self { mode, batch, stages, tensors, assignment, mirrors }
+        let most = network.goal.bounds.max_buffer;
+        let ((mut stages, tensors), mirrored) = fit(network, steps, tensors, batch, |(stages, tensors), mirrored| {
+            let mut pool = pool.clone();
+            lay_out(&mut stages.clone(), tensors, mirrored, most, &mut pool);
+            pool.total_bytes()
+        })?;
+        let (places, mirrors) = lay_out(&mut stages, &tensors, mirrored, most, pool);
+        Ok(Self { mode, batch, stages, tensors, places, mirrors })
     }
 
     /// Floating-point operations of the whole step.
     pub fn flops(&self) -> u64 {
         self.stages.iter().flat_map(|stage| &stage.dispatches).map(|dispatch| dispatch.flops).sum()
+    }
+}
+
+/// A place in `pool` for every activation that is used, and a texture for every mirror that is read.
+fn lay_out(
+    stages: &mut [Stage],
+    tensors: &TensorTable,
+    mirrored: bool,
+    most: u64,
+    pool: &mut Pool,
+) -> (HashMap<TensorId, Place>, Vec<(MirrorSpan, usize)>) {
+    let places = pool.place(stages.iter().flat_map(|stage| &stage.dispatches), tensors, most);
+    let spans = schedule(stages, mirrored);
+    let textures = pool.assign_mirrors(&spans);
+    for refresh in stages.iter_mut().flat_map(|stage| &mut stage.refreshes) {
+        refresh.texture = textures[refresh.texture];
+    }
+    (places, spans.into_iter().zip(textures).collect())
+}
+
+/// A network's memory goal cannot be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the activations of a step of {batch} samples do not fit")]
+pub struct Unfit {
+    /// Samples of the step.
+    pub batch: u32,
+    /// The fewest bytes of activations that would do; `None` where no tensor of the step is small enough for a binding.
+    pub least: Option<u64>,
+}
+
+/// The step's stages, in the way that suits the network's goal, and whether they read mirrors. `bytes_of` says what they
+/// would take.
+fn fit(
+    network: &Network,
+    steps: Vec<Steps>,
+    tensors: TensorTable,
+    batch: u32,
+    bytes_of: impl Fn(&Fitted, bool) -> u64,
+) -> Result<(Fitted, bool), Unfit> {
+    let Goal { limit, bounds } = network.goal;
+    let mirrored = network.tuning.mirrored;
+    // Mirrors make steps faster, but less so than parts make them slower.
+    let within =
+        |fitted: &Fitted, most: u64| [mirrored, false].into_iter().find(|&mirrored| bytes_of(fitted, mirrored) <= most);
+    let (again, whole) = (steps.clone(), fit::unparted(steps, tensors.clone()));
+    if fit::bindable(&whole, bounds.max_binding) {
+        let mirrored = match limit {
+            Limit::Fastest => Some(mirrored),
+            Limit::Bytes(most) => within(&whole, most),
+            Limit::Arithmetic(_) => None,
+        };
+        if let Some(mirrored) = mirrored {
+            return Ok((whole, mirrored));
+        }
+    }
+    let none = Unfit { batch, least: None };
+    let fitting = Fitting::new(again, tensors, batch, bounds, network.joined()).ok_or(none)?;
+    match limit {
+        Limit::Fastest => fitting.largest().map(|fitted| (fitted, mirrored)).ok_or(none),
+        Limit::Arithmetic(times) => {
+            let flops = whole.0.iter().flat_map(|stage| &stage.dispatches).map(|dispatch| dispatch.flops).sum();
+            fitting.by_arithmetic(flops, times).map(|fitted| (fitted, mirrored)).ok_or(none)
+        }
+        Limit::Bytes(most) => match fitting.largest_that(|fitted| within(fitted, most).is_some()) {
+            Some(fitted) => {
+                let mirrored = within(&fitted, most).unwrap_or(false);
+                Ok((fitted, mirrored))
+            }
+            None => Err(Unfit { batch, least: fitting.smallest().map(|fitted| bytes_of(&fitted, false)) }),
+        },
     }
 }
 
@@ -148,9 +215,10 @@ impl MemoryReport {
         let mut tensors = Vec::new();
         for (index, span) in lifetimes(plan.tensors.infos().len(), dispatches()).into_iter().enumerate() {
             let id = TensorId(index as u32);
-            let (Some(span), Some(&buffer)) = (span, plan.assignment.get(&id)) else { continue };
+            let (Some(span), Some(place)) = (span, plan.places.get(&id)) else { continue };
             let info = plan.tensors.info(id);
-            tensors.push((info.name.clone(), info.bytes, buffer, span));
+            let name = plan.tensors.info(info.like.unwrap_or(id)).name.clone();
+            tensors.push((name, info.bytes, place.buffer, span));
         }
         for (span, texture) in &plan.mirrors {
             let name = format!("mirror of {}", plan.tensors.info(span.slice.tensor).name);

@@ -12,7 +12,8 @@ use super::error::TrainError;
 use super::metrics::Totals;
 use super::network::Network;
 use super::plan::{Mode, Plan};
-use super::tensors::{Pool, Role};
+use super::pool::Pool;
+use super::tensors::Role;
 
 /// Steps that the host may be ahead of the GPU.
 const STEPS_AHEAD: usize = 3;
@@ -163,10 +164,10 @@ impl Trainer {
         if self.programs.contains_key(&(mode, batch)) {
             return Ok(());
         }
-        let plan = Plan::new(&self.network, mode, batch, &mut self.pool);
+        let plan = Plan::new(&self.network, mode, batch, &mut self.pool)?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
         for &bytes in &self.pool.bytes[self.shared.len()..] {
-            self.shared.push(self.gpu.buffer("activations", bytes, usage)?);
+            self.shared.push(self.gpu.arena("activations", bytes, usage)?);
         }
         for &bytes in &self.pool.mirrored[self.mirrors.len()..] {
             self.mirrors.push(Mirror::new(&self.gpu, bytes)?);
@@ -179,8 +180,13 @@ impl Trainer {
         let place = |id: TensorId| {
             let own = || kept.iter().find(|(output, _)| *output == id).map(|(_, buffer)| buffer);
             let persistent = self.persistent.get(id.0 as usize).or_else(own);
-            let buffer = persistent.unwrap_or_else(|| &self.shared[plan.assignment[&id]]);
-            BufferSpan { buffer: buffer.clone(), offset: 0 }
+            match persistent {
+                Some(buffer) => BufferSpan { buffer: buffer.clone(), offset: 0 },
+                None => {
+                    let place = plan.places[&id];
+                    BufferSpan { buffer: self.shared[place.buffer].clone(), offset: place.offset }
+                }
+            }
         };
         let program = Program::new(&self.gpu, plan.stages, place, &self.mirrors)?;
         let kept: Vec<wgpu::Buffer> = kept.into_iter().map(|(_, buffer)| buffer).collect();
