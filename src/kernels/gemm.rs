@@ -37,22 +37,28 @@ pub struct Tuning {
     /// Whether kernels read their inputs from [mirrors](crate::gpu::Mirror), as a software driver likes it. The same bits
     /// come out.
     pub mirrored: bool,
+    /// Whether an invocation of the direct family makes two vec4 columns of wide products. That saves loads, and takes a
+    /// second pipeline of every kind of product.
+    pub wide: bool,
 }
 
 impl Tuning {
     /// For any adapter, the browser's included.
     pub const fn portable() -> Self {
-        Self { family: Family::Direct, workgroups: 256, mirrored: false }
+        Self { family: Family::Direct, workgroups: 256, mirrored: false, wide: true }
     }
 
     /// For the software driver, whose subgroups have eight lanes.
     pub const fn subgroup8() -> Self {
-        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true }
+        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true, wide: false }
     }
 
-    /// What fits `gpu`: subgroups of eight and mirrors on a software driver that has them, else the portable one.
+    /// What fits `gpu`: subgroups of eight and mirrors on a software driver that has them, else the portable one. A
+    /// software driver compiles on the processor that is to run the kernels too, and pays more for the pipelines of wide
+    /// products than it gains by them.
     pub fn for_gpu(gpu: &Gpu) -> Self {
-        if gpu.prefers_mirrors() { Self::subgroup8() } else { Self::portable() }
+        let software = gpu.info.device_type == wgpu::DeviceType::Cpu;
+        if gpu.prefers_mirrors() { Self::subgroup8() } else { Self { wide: !software, ..Self::portable() } }
     }
 }
 
@@ -117,8 +123,11 @@ impl Tiling {
     pub fn new(tuning: Tuning, rows: u32, n4: u32, k: u32) -> Self {
         let family = tuning.family;
         let (width, columns, across) = match family {
-            Family::Direct if n4 <= 8 => (0, n4.next_power_of_two(), n4.next_power_of_two()),
-            Family::Direct => (1, 16, 8),
+            Family::Direct if tuning.wide && n4 > 8 => (1, 16, 8),
+            Family::Direct => {
+                let across = n4.next_power_of_two().min(8);
+                (0, across, across)
+            }
             Family::Subgroup8 => match n4 {
                 1 => (0, 1, 1),
                 2 => (1, 2, 2),
@@ -172,17 +181,17 @@ pub(super) fn sum_parts(
         len: u32,
         parts: u32,
         n4: u32,
-        spare: u32,
+        bias: u32,
     }
-    let params = Params { len: len4, parts, n4, spare: 0 };
-    Dispatch::new(label, sum_parts_pipeline(bias.is_some()), &params, grid(len4.div_ceil(64)))
+    let params = Params { len: len4, parts, n4, bias: u32::from(bias.is_some()) };
+    Dispatch::new(label, sum_parts_pipeline(), &params, grid(len4.div_ceil(64)))
         .loads(workspace)
         .reads(bias.unwrap_or(workspace))
         .writes(out)
 }
 
-fn sum_parts_pipeline(bias: bool) -> Pipeline {
-    Pipeline::new(SUM_PARTS, "sum_parts", vec![("BIAS", u32::from(bias))])
+fn sum_parts_pipeline() -> Pipeline {
+    Pipeline::new(SUM_PARTS, "sum_parts", Vec::new())
 }
 
 /// How the operands lie. C is always `[m, n]`, row-major.
@@ -221,7 +230,8 @@ struct Params {
     chunk: u32,
     column_tiles: u32,
     across: u32,
-    spare: [u32; 2],
+    bias: u32,
+    spare: u32,
 }
 
 impl Gemm {
@@ -252,12 +262,13 @@ impl Gemm {
         let tiling = self.tiling();
         let n4 = self.n / 4;
         let Tiling { chunk, column_tiles, across, .. } = tiling;
-        let params = Params { m: self.m, n4, k: self.k, chunk, column_tiles, across, spare: [0; 2] };
         let split = tiling.parts > 1;
         let out = if split { workspace.expect("a split product needs a workspace") } else { c };
         let own_bias = bias.filter(|_| !split);
+        let has_bias = u32::from(own_bias.is_some());
+        let params = Params { m: self.m, n4, k: self.k, chunk, column_tiles, across, bias: has_bias, spare: 0 };
         let product = tiling
-            .dispatch(label, shader, constants(self.op, own_bias.is_some()), &params, [a, b])
+            .dispatch(label, shader, constants(self.op), &params, [a, b])
             .reads(own_bias.unwrap_or(b))
             .writes(out)
             .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k));
@@ -277,8 +288,8 @@ fn shader(family: Family) -> Shader {
     }
 }
 
-fn constants(op: Op, bias: bool) -> Constants {
-    vec![("OP", op as u32), ("BIAS", u32::from(bias))]
+fn constants(op: Op) -> Constants {
+    vec![("OP", op as u32)]
 }
 
 fn pipeline(shader: Shader, constants: Constants) -> Pipeline {
@@ -298,10 +309,6 @@ pub(super) fn family_variants(shader: fn(Family) -> Shader, constants: &[Constan
 
 /// Every pipeline that the dispatches above can ask for.
 pub fn variants() -> Vec<Pipeline> {
-    let mut own = Vec::new();
-    for op in [Op::Nn, Op::Nt, Op::Tn] {
-        own.extend([false, true].map(|bias| constants(op, bias)));
-    }
-    let sums = [false, true].map(sum_parts_pipeline).to_vec();
-    [sums, family_variants(shader, &own)].concat()
+    let products = family_variants(shader, &[Op::Nn, Op::Nt, Op::Tn].map(constants));
+    [vec![sum_parts_pipeline()], products].concat()
 }
