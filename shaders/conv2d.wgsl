@@ -6,7 +6,7 @@
 //         the tap, is a multiple of the stride. B is w turned around: [taps, cout, cin].
 // MODE 2, gradient of w: a row is a tap and an input channel, k runs over all output pixels of the batch, split into
 //         parts (workgroup z) that `sum_parts` adds up.
-// Constants besides: STRIDE (mode 1); COLUMNS; the subgroup family's SPREAD.
+// Constants besides: BIAS; STRIDE (mode 1); COLUMNS; the subgroup family's SPREAD.
 //
 // Conditions in the inner loop are joined by & and not by &&, which is a branch: unrolled over eight rows, a dozen branches
 // take a browser's software driver (SwiftShader) minutes to compile.
@@ -25,9 +25,9 @@ struct Params {
     column_tiles: u32,
     chunk: u32,         // output pixels of one part, a multiple of 4
     across: u32,        // invocations with the same rows, of the direct family
-    bias: u32,          // 1 with a bias; without one some other tensor is bound in its place and not read
     spare_x: u32,
     spare_y: u32,
+    spare_z: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -256,16 +256,20 @@ fn load_columns(at: Step, x: u32, y: u32) -> Columns {
     return Columns(first, load_column(at, y));
 }
 
-fn put_column(row: u32, column: u32, value: vec4<f32>) {
+fn put_column(row: u32, column: u32, value: vec4<f32>, shift: vec4<f32>) {
     if (row < rows_total() && column < columns_total()) {
-        c[(part * rows_total() + row) * columns_total() + column] = value;
+        var out = value;
+        if (BIAS == 1u) {
+            out += shift;
+        }
+        c[(part * rows_total() + row) * columns_total() + column] = out;
     }
 }
 
 fn put(row: u32, values: Row) {
-    put_column(row, place.column_x, values.x + bias_x);
+    put_column(row, place.column_x, values.x, bias_x);
     if (COLUMNS == 2u) {
-        put_column(row, place.column_y, values.y + bias_y);
+        put_column(row, place.column_y, values.y, bias_y);
     }
 }
 
@@ -307,7 +311,7 @@ fn compute(tile_number: u32, z: u32, local: u32) {
             }
         }
     }
-    if (params.bias == 1u) {
+    if (BIAS == 1u) {
         bias_x = bias[column_x];
         if (COLUMNS == 2u) {
             bias_y = bias[column_y];

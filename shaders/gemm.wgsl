@@ -1,5 +1,5 @@
 // Matrix products C[m, n] = A B (+ bias), row-major, f32. Constants: OP says how A and B lie (0: A[m, k] B[k, n],
-// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); COLUMNS; the subgroup family's SPREAD.
+// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); BIAS; COLUMNS; the subgroup family's SPREAD.
 //
 // Workgroup z of the grid takes the k from z * chunk on: a long sum over few outputs is split, for parallelism and for
 // accuracy, and its parts, one matrix behind the other, are added up by `sum_parts`.
@@ -11,7 +11,6 @@ struct Params {
     chunk: u32,         // k of one part, a multiple of 4
     column_tiles: u32,
     across: u32,        // invocations with the same rows, of the direct family
-    bias: u32,          // 1 with a bias; without one some other tensor is bound in its place and not read
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -91,16 +90,20 @@ fn load_columns(k: u32, x: u32, y: u32) -> Columns {
     return Columns(first, load_column(k, y));
 }
 
-fn put_column(row: u32, column: u32, value: vec4<f32>) {
+fn put_column(row: u32, column: u32, value: vec4<f32>, shift: vec4<f32>) {
     if (row < params.m && column < params.n4) {
-        c[(part * params.m + row) * params.n4 + column] = value;
+        var out = value;
+        if (BIAS == 1u) {
+            out += shift;
+        }
+        c[(part * params.m + row) * params.n4 + column] = out;
     }
 }
 
 fn put(row: u32, values: Row) {
-    put_column(row, place.column_x, values.x + bias_x);
+    put_column(row, place.column_x, values.x, bias_x);
     if (COLUMNS == 2u) {
-        put_column(row, place.column_y, values.y + bias_y);
+        put_column(row, place.column_y, values.y, bias_y);
     }
 }
 
@@ -125,7 +128,7 @@ fn compute(tile_number: u32, z: u32, local: u32) {
             tile = tile_step(tile, anchors, Step(k), load_columns(k, x, y));
         }
     }
-    if (params.bias == 1u) {
+    if (BIAS == 1u) {
         bias_x = bias[x];
         if (COLUMNS == 2u) {
             bias_y = bias[y];

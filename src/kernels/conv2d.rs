@@ -47,8 +47,7 @@ struct Params {
     column_tiles: u32,
     chunk: u32,
     across: u32,
-    bias: u32,
-    spare: [u32; 2],
+    spare: [u32; 3],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,12 +165,11 @@ impl Conv2d {
             column_tiles: tiling.column_tiles,
             chunk: tiling.chunk,
             across: tiling.across,
-            bias: u32::from(bias.is_some()),
-            spare: [0; 2],
+            spare: [0; 3],
         };
         let stride = if mode == Mode::Input { self.stride } else { 1 };
         tiling
-            .dispatch(label, shader, constants(mode, stride), &params, operands)
+            .dispatch(label, shader, constants(mode, bias.is_some(), stride), &params, operands)
             .reads(bias.unwrap_or(operands[1]))
             .writes(out)
             .flops(2 * u64::from(self.out_pixels()) * u64::from(self.taps()) * u64::from(self.cout))
@@ -187,12 +185,14 @@ fn shader(family: Family) -> Shader {
     }
 }
 
-fn constants(mode: Mode, stride: u32) -> Constants {
-    vec![("MODE", mode as u32), ("STRIDE", stride)]
+fn constants(mode: Mode, bias: bool, stride: u32) -> Constants {
+    vec![("MODE", mode as u32), ("BIAS", u32::from(bias)), ("STRIDE", stride)]
 }
 
 /// Every pipeline that the dispatches above can ask for, for the strides that networks have.
 pub fn variants() -> Vec<Pipeline> {
-    let kinds = [(Mode::Forward, 1), (Mode::Input, 1), (Mode::Input, 2), (Mode::Weight, 1)];
-    family_variants(shader, &kinds.map(|(mode, stride)| constants(mode, stride)))
+    let forward = [false, true].map(|bias| constants(Mode::Forward, bias, 1));
+    let input =
+        [(false, 1), (false, 2), (true, 1), (true, 2)].map(|(bias, stride)| constants(Mode::Input, bias, stride));
+    family_variants(shader, &[forward.to_vec(), input.to_vec(), vec![constants(Mode::Weight, false, 1)]].concat())
 }

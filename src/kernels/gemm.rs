@@ -230,8 +230,7 @@ struct Params {
     chunk: u32,
     column_tiles: u32,
     across: u32,
-    bias: u32,
-    spare: u32,
+    spare: [u32; 2],
 }
 
 impl Gemm {
@@ -262,13 +261,12 @@ impl Gemm {
         let tiling = self.tiling();
         let n4 = self.n / 4;
         let Tiling { chunk, column_tiles, across, .. } = tiling;
+        let params = Params { m: self.m, n4, k: self.k, chunk, column_tiles, across, spare: [0; 2] };
         let split = tiling.parts > 1;
         let out = if split { workspace.expect("a split product needs a workspace") } else { c };
         let own_bias = bias.filter(|_| !split);
-        let has_bias = u32::from(own_bias.is_some());
-        let params = Params { m: self.m, n4, k: self.k, chunk, column_tiles, across, bias: has_bias, spare: 0 };
         let product = tiling
-            .dispatch(label, shader, constants(self.op), &params, [a, b])
+            .dispatch(label, shader, constants(self.op, own_bias.is_some()), &params, [a, b])
             .reads(own_bias.unwrap_or(b))
             .writes(out)
             .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k));
@@ -288,8 +286,8 @@ fn shader(family: Family) -> Shader {
     }
 }
 
-fn constants(op: Op) -> Constants {
-    vec![("OP", op as u32)]
+fn constants(op: Op, bias: bool) -> Constants {
+    vec![("OP", op as u32), ("BIAS", u32::from(bias))]
 }
 
 fn pipeline(shader: Shader, constants: Constants) -> Pipeline {
@@ -309,6 +307,9 @@ pub(super) fn family_variants(shader: fn(Family) -> Shader, constants: &[Constan
 
 /// Every pipeline that the dispatches above can ask for.
 pub fn variants() -> Vec<Pipeline> {
-    let products = family_variants(shader, &[Op::Nn, Op::Nt, Op::Tn].map(constants));
-    [vec![sum_parts_pipeline()], products].concat()
+    let mut own = Vec::new();
+    for op in [Op::Nn, Op::Nt, Op::Tn] {
+        own.extend([false, true].map(|bias| constants(op, bias)));
+    }
+    [vec![sum_parts_pipeline()], family_variants(shader, &own)].concat()
 }
