@@ -1,6 +1,6 @@
 // Packed u8 pictures [N, H, W, C] to normalised f32 [N, H, W, pad4(C)]: shifted crop with black outside, then a
-// horizontal flip, then (byte / 255 - mean) / std; and cutout of what that gave. Constants: THREADS, CHANNELS (1 or 3), ROWS: 1 writes a grey picture as
-// a row [pad4(H W)] for a dense layer, without a map's pad lanes.
+// horizontal flip, then (byte / 255 - mean) / std; and cutout of what that gave. Constants: THREADS, CHANNELS (1 or 3),
+// ROWS: 1 writes a grey picture as a row [pad4(H W)] for a dense layer, without a map's pad lanes.
 
 struct Params {
     mean: vec4<f32>,

@@ -35,8 +35,8 @@ fn weights(
 @group(0) @binding(2) var<storage, read> apply_stats: array<vec4<f32>>;
 // Binding 3 is the input apply_z, updated in place.
 
-// z becomes its own gradient: df/dz = (z - mean) / (f (spatial - 1)); a constant map has none. A workgroup takes `slab` positions of THREADS channel
-// groups, or fewer groups and several positions at once.
+// z becomes its own gradient: df/dz = (z - mean) / (f (spatial - 1)); a constant map has none. A workgroup takes `slab`
+// positions of THREADS channel groups, or fewer groups and several positions at once.
 @compute @workgroup_size(THREADS)
 fn apply(
     @builtin(workgroup_id) group: vec3<u32>,

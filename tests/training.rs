@@ -87,7 +87,7 @@ fn the_plan_says_what_is_allocated() {
         let mut pool = Pool::default();
         let all: Vec<Plan> =
             plans.iter().map(|&(mode, batch)| Plan::new(&planned, mode, batch, &mut pool).unwrap()).collect();
-        let report = MemoryReport::new(&all[0], &pool);
+        let report = MemoryReport::new(&planned, &all[0], &pool);
         let memory = trainer(&gpu, config, 8, &plans).allocated();
         assert_eq!(memory.activations, report.activation_bytes);
         let persistent = report.weight_bytes
@@ -108,7 +108,7 @@ fn nothing_of_a_local_block_outlives_its_command_buffer_but_its_output() {
         let network = network(config, 8, Tuning::portable());
         let mut pool = Pool::default();
         let plan = Plan::new(&network, Mode::Train, 8, &mut pool).unwrap();
-        let report = MemoryReport::new(&plan, &pool);
+        let report = MemoryReport::new(&network, &plan, &pool);
         let at = |name: &str| report.stages.iter().position(|stage| stage.name == name).expect("a stage of the plan");
         let mut handed_on = vec![0; report.stages.len()];
         for tensor in &report.tensors {

@@ -94,6 +94,14 @@ impl Gpu {
         }
     }
 
+    /// Forgets that there was no room, when what there was no room for is gone and less is tried.
+    pub fn forget_no_room(&self) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*failure, Some(GpuError::OutOfMemory(_))) {
+            *failure = None;
+        }
+    }
+
     /// A buffer of `bytes` bytes, zeroed by WebGPU.
     ///
     /// # Errors
@@ -142,6 +150,19 @@ impl Gpu {
     pub fn submit(&self, commands: wgpu::CommandBuffer) -> Result<(), GpuError> {
         self.submitted.fetch_add(1, Ordering::Relaxed);
         self.queue.submit([commands]);
+        self.check()
+    }
+
+    /// Writes `bytes` to the beginning of `buffer`. On the desktop it waits until that is done, so that the copies which
+    /// wgpu makes on the way do not pile up.
+    ///
+    /// # Errors
+    /// What the device has reported so far.
+    pub fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<(), GpuError> {
+        self.queue.write_buffer(buffer, 0, bytes);
+        self.queue.submit([]);
+        // An error here is a lost device, which is what the check finds.
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
         self.check()
     }
 

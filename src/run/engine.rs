@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::checkpoint::{Checkpoint, State};
-use crate::data::{Dataset, DatasetSpec};
+use crate::data::Dataset;
 use crate::gpu::Gpu;
 use crate::kernels::gemm::Tuning;
 use crate::nn::init::initial_values;
 use crate::nn::{Model, Role};
-use crate::train::{Mode, Network, Session, Source, TrainConfig, TrainError, Trainer};
+use crate::train::{Bounds, Footprint, Goal, Limit, Mode, Network, Session, Source, TrainError, Trainer};
 
 use super::error::RunError;
+use super::memory;
 use super::settings::Settings;
 
 /// Keeps the first pictures of a data set, as many of each split as it is limited to (`--limit-train`, `--limit-test`).
@@ -20,26 +21,69 @@ pub fn limit(data: &mut Dataset, train: Option<u32>, test: Option<u32>) {
     test.into_iter().for_each(|n| data.test.limit(n));
 }
 
-/// A network for pictures of the data set `spec`, which reach the device as bytes.
-pub fn network(model: Model, train: TrainConfig, spec: &DatasetSpec, tuning: Tuning) -> Network {
-    let [mean, std] = spec.normalisation();
-    Network::new(model, train, Source::Pixels { mean, std }, tuning)
+/// What of a device the plans for it depend on.
+#[derive(Debug, Clone)]
+pub struct Capabilities {
+    /// How products are computed.
+    pub tuning: Tuning,
+    /// What buffers and bindings can be.
+    pub limits: wgpu::Limits,
 }
 
-/// A trainer with its plans made, and the parameters of `checkpoint` or the published initialisation in it.
+impl Capabilities {
+    /// Those of an open device.
+    pub fn of(gpu: &Gpu) -> Self {
+        Self { tuning: Tuning::for_gpu(gpu), limits: gpu.limits.clone() }
+    }
+
+    /// What WebGPU guarantees everywhere.
+    pub fn webgpu() -> Self {
+        Self { tuning: Tuning::portable(), limits: wgpu::Limits::default() }
+    }
+}
+
+/// The network of `settings`, for pictures that reach the device as bytes. Its plans are as fast as `capabilities` allow,
+/// whatever the settings' budget.
 ///
 /// # Errors
-/// What the device reports, or a usage error for a checkpoint that does not fit the network.
+/// A usage error for settings that make no network.
+pub fn network(settings: &Settings, capabilities: &Capabilities) -> Result<Network, RunError> {
+    let model = Model::build(settings.model.clone())?;
+    let [mean, std] = settings.spec.normalisation();
+    let source = Source::Pixels { mean, std };
+    let bounds = Bounds::of(&capabilities.limits);
+    let max_binding = settings.max_binding.map_or(bounds.max_binding, |most| most.min(bounds.max_binding));
+    let goal = Goal { limit: Limit::Fastest, bounds: Bounds { max_binding, ..bounds } };
+    Ok(Network::new(model, settings.train.clone(), source, capabilities.tuning).with_goal(goal))
+}
+
+/// A trainer with its plans made, and the parameters of `checkpoint` or the published initialisation in it. Its plans keep
+/// to the settings' budget; without one they take half of the memory, and half again, where the device has no room.
+///
+/// # Errors
+/// What the device reports, or a usage error for a checkpoint that does not fit the network or a budget that is too small.
 pub fn trainer(
     gpu: &Rc<Gpu>,
     settings: &Settings,
     plans: &[(Mode, u32)],
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Trainer, RunError> {
-    let model = Model::build(settings.model.clone())?;
+    let capabilities = Capabilities::of(gpu);
+    let network = memory::budgeted(settings, &capabilities, plans)?;
     let seed = settings.train.seed;
-    let network = network(model, settings.train.clone(), &settings.spec, Tuning::for_gpu(gpu));
-    let mut trainer = Trainer::new(gpu.clone(), network, plans)?;
+    let fastest = || Footprint::new(&network, plans).map_or(0, |footprint| footprint.activations);
+    let within = |limit| {
+        gpu.forget_no_room();
+        Trainer::new(gpu.clone(), network.within(limit), plans)
+    };
+    let made = match settings.memory_budget {
+        Some(_) => within(network.goal.limit),
+        None => memory::until_it_fits(fastest, within),
+    };
+    let mut trainer = made.map_err(|error| match error {
+        TrainError::Unfit(unfit) => memory::advice(settings, &capabilities, plans, unfit),
+        other => other.into(),
+    })?;
     match checkpoint {
         Some(checkpoint) => load(&mut trainer, checkpoint)?,
         None => {

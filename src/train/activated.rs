@@ -53,6 +53,24 @@ pub struct Activated {
     saved: Option<Slice>,
 }
 
+impl Activated {
+    /// The same without its activation.
+    pub fn linear(self) -> Self {
+        Self { what: Activate { activation: Activation::None, ..self.what }, ..self }
+    }
+}
+
+/// A norm behind its backward.
+#[derive(Debug, Clone, Copy)]
+pub struct NormFound {
+    /// `[mean | 1 / deviation]`
+    pub saved: Slice,
+    /// `[gamma | beta]`
+    pub affine: Slice,
+    /// Their gradients.
+    pub daffine: Slice,
+}
+
 impl Builder<'_> {
     /// Writes `act(bn(x))` to a new tensor `out_name`; with a `residual` `act(bn(x) + residual)`.
     pub fn activate(
@@ -140,6 +158,13 @@ impl Builder<'_> {
         let [rows, channels] = self.matrix(of.what.shape);
         let norm = BatchNorm { rows, channels };
         self.backward_norm(of, norm, upstream, name);
+    }
+
+    /// The gradients of a norm's own parameters, if there is a norm: where they are, and what it was.
+    pub fn backward_norm_sums(&mut self, of: &Activated, upstream: Upstream, name: &str) -> Option<NormFound> {
+        let [rows, channels] = self.matrix(of.what.shape);
+        let (normalised, daffine) = self.backward_norm(of, BatchNorm { rows, channels }, upstream, name)?;
+        Some(NormFound { saved: normalised.saved, affine: normalised.affine, daffine })
     }
 
     /// The gradients of a norm's own parameters: the norm as applied, and where they are.

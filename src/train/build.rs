@@ -22,6 +22,7 @@ pub struct Builder<'n> {
     tensors: TensorTable,
     stages: Vec<Steps>,
     open: Vec<Work>,
+    instead: Option<Vec<Work>>,
 }
 
 /// What one command buffer does.
@@ -31,12 +32,15 @@ pub struct Steps {
     pub name: String,
     /// In order.
     pub works: Vec<Work>,
+    /// Works that do the same with less memory and more arithmetic, where there are any.
+    pub instead: Option<Vec<Work>>,
 }
 
 impl<'n> Builder<'n> {
     /// Nothing yet, behind the network's persistent tensors.
     pub fn new(network: &'n Network, batch: u32) -> Self {
-        Self { network, batch, tensors: network.tensors.clone(), stages: Vec::new(), open: Vec::new() }
+        let tensors = network.tensors.clone();
+        Self { network, batch, tensors, stages: Vec::new(), open: Vec::new(), instead: None }
     }
 
     /// The finished list.
@@ -61,22 +65,44 @@ impl<'n> Builder<'n> {
 
     /// Appends dispatches for the whole batch to the open stage.
     pub fn emit(&mut self, dispatches: impl IntoIterator<Item = Dispatch>) {
-        self.open.push(Work::fixed(dispatches.into_iter().collect()));
+        self.push(Work::fixed(dispatches.into_iter().collect()));
     }
 
     /// Appends work that can be done for a run of samples at a time.
     pub fn emit_by_sample(&mut self, make: impl Fn(&mut Part<'_>) -> Vec<Dispatch> + 'static) {
-        self.open.push(Work::new(self.batch, &mut self.tensors, true, make));
+        let work = Work::new(self.batch, &mut self.tensors, true, make);
+        self.push(work);
     }
 
     /// Appends work for the whole batch that depends on the parts in which work before it has been done.
     pub fn emit_behind_parts(&mut self, make: impl Fn(&mut Part<'_>) -> Vec<Dispatch> + 'static) {
-        self.open.push(Work::new(self.batch, &mut self.tensors, false, make));
+        let work = Work::new(self.batch, &mut self.tensors, false, make);
+        self.push(work);
+    }
+
+    fn push(&mut self, work: Work) {
+        if let Some(instead) = &mut self.instead {
+            instead.push(work.clone());
+        }
+        self.open.push(work);
+    }
+
+    /// Appends what `usual` emits, or, where memory is short, what `instead` emits, to the open stage. One choice a stage.
+    pub fn emit_either(&mut self, usual: impl FnOnce(&mut Self), instead: impl FnOnce(&mut Self)) {
+        debug_assert!(self.instead.is_none(), "a stage has one choice");
+        let mut works = std::mem::take(&mut self.open);
+        instead(self);
+        let mut other = works.clone();
+        other.append(&mut self.open);
+        usual(self);
+        works.append(&mut self.open);
+        (self.open, self.instead) = (works, Some(other));
     }
 
     /// Closes the open stage: everything emitted since the last one goes into one command buffer.
     pub fn close_stage(&mut self, name: impl Into<String>) {
-        self.stages.push(Steps { name: name.into(), works: std::mem::take(&mut self.open) });
+        let (works, instead) = (std::mem::take(&mut self.open), self.instead.take());
+        self.stages.push(Steps { name: name.into(), works, instead });
     }
 
     /// The network's input `[N, H, W, pad4(C)]`; in training with the holes that cutout makes.

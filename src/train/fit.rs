@@ -1,6 +1,8 @@
 //! Fits a step into memory: chooses for every stage in how many parts the batch comes, what is kept and what is made again,
 //! so that it does the least arithmetic within what is asked for.
 //!
+//! A stage may come with other works that do the same and need less to be there at a time; these are weighed, too.
+//!
 //! Whatever takes a few operations an element, normalisations, activations and pooling, is made again wherever it is needed.
 //! Of what is costly, the outputs of convolutions and the gradients of their inputs, every choice is tried, with parts of
 //! the batch, of half of it, and so on.
@@ -13,7 +15,8 @@ use crate::gpu::{Access, Dispatch, Stage, TensorId};
 
 use super::build::Steps;
 use super::flow::Flow;
-use super::parts::{Assembly, Extent, Obstacle, Runs, runs};
+use super::parts::{Assembly, Extent, Obstacle, Runs, Split, runs};
+use super::pieces;
 use super::tensors::{Role, TensorTable};
 
 /// What a step's memory has to keep to.
@@ -71,58 +74,78 @@ impl Default for Goal {
     }
 }
 
+/// Shares of a batch of which one is done in one way, the rest in another.
+const SHARES: u32 = 8;
+
 /// Most costly versions of a stage that are tried both ways.
 const MOST_COSTLY: usize = 6;
 
 /// A way to do a stage.
 #[derive(Debug, Clone)]
 struct Way {
-    /// Versions that are kept, among those that need not be; by their number within the stage.
-    kept: Vec<usize>,
+    /// Whether other works stand in for its own.
+    instead: bool,
+    /// Versions that are kept, among those that need not be, by their number within the stage: of the first samples, and of
+    /// the rest.
+    kept: [Vec<usize>; 2],
+    /// How many samples are the first.
+    first: u32,
     chunk: u32,
     peak: u64,
     flops: u64,
 }
 
-/// A step that has been fitted: its stages, and its tensors with those of its parts.
-pub type Fitted = (Vec<Stage>, TensorTable);
+/// A step that has been fitted.
+#[derive(Debug, Clone)]
+pub struct Fitted {
+    /// In order.
+    pub stages: Vec<Stage>,
+    /// The step's tensors, with those of its parts.
+    pub tensors: TensorTable,
+    /// Samples in a part of the batch, for each stage.
+    pub chunks: Vec<u32>,
+}
 
-/// The stages of `steps` in full: each work for the whole batch, in order.
-pub fn unparted(steps: Vec<Steps>, tensors: TensorTable) -> Fitted {
+impl Fitted {
+    /// Floating-point operations.
+    pub fn flops(&self) -> u64 {
+        self.stages.iter().flat_map(|stage| &stage.dispatches).map(|dispatch| dispatch.flops).sum()
+    }
+
+    /// Whether every activation can be bound.
+    pub fn bindable(&self, max_binding: u64) -> bool {
+        let bindings = self.stages.iter().flat_map(|stage| &stage.dispatches).flat_map(|dispatch| &dispatch.bindings);
+        let mut activations =
+            bindings.filter(|binding| self.tensors.info(binding.slice.tensor).role == Role::Activation);
+        activations.all(|binding| binding.slice.bytes <= max_binding)
+    }
+}
+
+/// A step of `batch` samples in full: each work for the whole batch, in order.
+pub fn unparted(steps: Vec<Steps>, tensors: TensorTable, batch: u32) -> Fitted {
     let whole = |steps: Steps| {
         let dispatches = steps.works.into_iter().flat_map(|work| work.whole).collect();
         Stage::new(steps.name, dispatches)
     };
-    (steps.into_iter().map(whole).collect(), tensors)
+    let stages: Vec<Stage> = steps.into_iter().map(whole).collect();
+    let chunks = vec![batch; stages.len()];
+    Fitted { stages, tensors, chunks }
 }
 
-/// Whether every activation of `stages` can be bound.
-pub fn bindable((stages, tensors): &Fitted, max_binding: u64) -> bool {
-    let bindings = stages.iter().flat_map(|stage| &stage.dispatches).flat_map(|dispatch| &dispatch.bindings);
-    let mut activations = bindings.filter(|binding| tensors.info(binding.slice.tensor).role == Role::Activation);
-    activations.all(|binding| binding.slice.bytes <= max_binding)
-}
-
-/// Ways to do a step, of which [`Fitting::within`] takes the one that suits.
-pub struct Fitting {
+/// How a step's works depend on each other, and what has to be kept because of it.
+struct Structure {
     flow: Flow,
-    tensors: RefCell<TensorTable>,
-    batch: u32,
-    bounds: Bounds,
     /// What is kept whatever is chosen.
     base: Vec<bool>,
     /// What another stage than the one that makes it reads, when it makes again what it needs.
     borrowed: Vec<bool>,
-    ways: Vec<Rc<Vec<Way>>>,
-    /// Bytes that a stage does not touch but has to leave alone.
-    through: Vec<u64>,
 }
 
-impl Fitting {
-    /// For a step of `batch` samples; `joined` says that gradients flow between its stages, so that what these hand on can
-    /// be made again in another one.
-    pub fn new(steps: Vec<Steps>, tensors: TensorTable, batch: u32, bounds: Bounds, joined: bool) -> Option<Self> {
-        let flow = Flow::new(steps, &tensors);
+impl Structure {
+    /// Of `steps`; `joined` says that gradients flow between its stages, so that what these hand on can be made again in
+    /// another one.
+    fn new(steps: Vec<Steps>, tensors: &TensorTable, joined: bool) -> Option<Self> {
+        let flow = Flow::new(steps, tensors);
         let mut base: Vec<bool> = (0..flow.versions.len())
             .map(|version| {
                 let by_sample = flow.versions[version].by_sample;
@@ -132,13 +155,83 @@ impl Fitting {
         for stage in 0..flow.stages.len() {
             settle(&flow, stage, &mut base)?;
         }
-        let through = through(&flow, &base);
         let borrowed = borrowed(&flow, &base);
+        Some(Self { flow, base, borrowed })
+    }
+
+    /// Versions of a stage that may be kept or not.
+    fn optional(&self, stage: usize) -> Vec<usize> {
+        let flow = &self.flow;
+        let made_here = |version: &usize| flow.phases[flow.versions[*version].writer].0 == stage;
+        let free =
+            |version: &usize| flow.versions[*version].by_sample && flow.costly(*version) && !self.borrowed[*version];
+        let needed_later = |version: &usize| {
+            let phase = flow.phases[flow.versions[*version].writer];
+            flow.repeatable(flow.versions[*version].writer, (stage, flow.last_rank(stage))) && phase.0 == stage
+        };
+        let mut all: Vec<usize> =
+            (0..flow.versions.len()).filter(made_here).filter(free).filter(needed_later).collect();
+        all.truncate(MOST_COSTLY);
+        all
+    }
+
+    /// Marks in `kept` which of a stage's optional versions are.
+    fn choose(&self, stage: usize, chosen: &[usize], kept: &mut [bool]) -> Option<()> {
+        for (number, version) in self.optional(stage).into_iter().enumerate() {
+            kept[version] = chosen.contains(&number);
+        }
+        settle(&self.flow, stage, kept)
+    }
+
+    /// What two stages have in common that can be done in the same ways: the same works, those of other stages that are done
+    /// again among them.
+    fn likeness(&self, stage: usize) -> String {
+        use std::fmt::Write;
+        let mut text = String::new();
+        let Ok(runs) = runs(&self.flow, stage, &self.base) else { return self.flow.names[stage].clone() };
+        for work in runs.by_rank.into_iter().flatten() {
+            for dispatch in &self.flow.works[work].whole {
+                let _ = write!(text, "{}:", dispatch.label);
+                for binding in &dispatch.bindings {
+                    let _ = write!(text, "{}{},", binding.slice.bytes, u8::from(binding.access == Access::Update));
+                }
+            }
+            for used in self.flow.uses[work].iter().filter(|used| used.writes.is_some() || used.reads.is_some()) {
+                let of = |version: usize| [self.flow.crosses(version), self.base[version]].map(u8::from);
+                let _ = write!(text, "{:?}{:?};", used.reads.map(of), used.writes.map(of));
+            }
+        }
+        text
+    }
+}
+
+/// Ways to do a step, of which [`Fitting::within`] takes the one that suits.
+pub struct Fitting {
+    steps: Vec<Steps>,
+    /// With what each stage does at first choice, and, where that is something else, in its stead.
+    structures: Vec<Structure>,
+    tensors: RefCell<TensorTable>,
+    batch: u32,
+    bounds: Bounds,
+    joined: bool,
+    ways: Vec<Rc<Vec<Way>>>,
+    /// Bytes that a stage does not touch but has to leave alone.
+    through: Vec<u64>,
+}
+
+impl Fitting {
+    /// For a step of `batch` samples; `joined` says that gradients flow between its stages.
+    pub fn new(steps: Vec<Steps>, tensors: TensorTable, batch: u32, bounds: Bounds, joined: bool) -> Option<Self> {
+        let mut structures = vec![Structure::new(steps.clone(), &tensors, joined)?];
+        if steps.iter().any(|steps| steps.instead.is_some()) {
+            structures.push(Structure::new(chosen(&steps, |_| true), &tensors, joined)?);
+        }
+        let through = through(&structures[0].flow, &structures[0].base);
         let tensors = RefCell::new(tensors);
-        let mut fitting = Self { flow, tensors, batch, bounds, base, borrowed, ways: Vec::new(), through };
+        let mut fitting = Self { steps, structures, tensors, batch, bounds, joined, ways: Vec::new(), through };
         let mut known: HashMap<String, Rc<Vec<Way>>> = HashMap::new();
-        for stage in 0..fitting.flow.stages.len() {
-            let likeness = fitting.likeness(stage);
+        for stage in 0..fitting.steps.len() {
+            let likeness = fitting.structures.iter().map(|structure| structure.likeness(stage)).collect();
             let ways = known.entry(likeness).or_insert_with(|| Rc::new(fitting.ways_of(stage))).clone();
             if ways.is_empty() {
                 return None;
@@ -167,14 +260,30 @@ impl Fitting {
         levels.split_off(least)
     }
 
-    /// The step in the fewest bytes that `times` the arithmetic `flops` can do with.
-    pub fn by_arithmetic(&self, flops: u64, times: f64) -> Option<Fitted> {
+    /// As frugal as [`Fitting::within`] for the stages that can be, and the fewest bytes for the others.
+    fn as_near(&self, bytes: u64) -> Vec<&Way> {
+        let stages = self.ways.iter().zip(&self.through);
+        let of = |(ways, through): (&'_ Rc<Vec<Way>>, &u64)| {
+            ways.iter().position(|way| way.peak + through <= bytes).unwrap_or(ways.len() - 1)
+        };
+        let chosen: Vec<usize> = stages.map(of).collect();
+        self.ways.iter().zip(chosen).map(|(ways, number)| &ways[number]).collect()
+    }
+
+    /// The step in the fewest bytes, of which `bytes_of` tells, that `times` the arithmetic `flops` can do with.
+    pub fn by_arithmetic(&self, flops: u64, times: f64, bytes_of: impl Fn(&Fitted) -> u64) -> Option<Fitted> {
         let most = flops as f64 * times;
+        let sum = |ways: &[&Way]| ways.iter().map(|way| way.flops as f64).sum::<f64>();
         let levels = self.levels();
-        let of =
-            |bytes: u64| self.within(bytes).map_or(f64::INFINITY, |ways| ways.iter().map(|way| way.flops as f64).sum());
-        let least = levels.partition_point(|&bytes| of(bytes) > most);
-        self.assemble(&self.within(*levels.get(least)?)?)
+        let least = levels.partition_point(|&bytes| self.within(bytes).is_none_or(|ways| sum(&ways) > most));
+        let even = self.assemble(&self.within(*levels.get(least)?)?)?;
+        // What arithmetic is left makes the stages smaller that are not the largest, so that they pack better.
+        let mut peaks: Vec<u64> = self.ways.iter().flat_map(|ways| ways.iter().map(|way| way.peak)).collect();
+        peaks.sort_unstable();
+        peaks.dedup();
+        let lowest = peaks.partition_point(|&bytes| sum(&self.as_near(bytes)) > most);
+        let near = peaks.get(lowest).and_then(|&bytes| self.assemble(&self.as_near(bytes)));
+        [Some(even), near].into_iter().flatten().min_by_key(|fitted| bytes_of(fitted))
     }
 
     /// The step with the least arithmetic.
@@ -196,111 +305,182 @@ impl Fitting {
     }
 
     fn assemble(&self, ways: &[&Way]) -> Option<Fitted> {
-        let mut kept = self.base.clone();
-        for (stage, way) in ways.iter().enumerate() {
-            self.choose(stage, &way.kept, &mut kept)?;
-        }
-        let all: Vec<Runs> = (0..ways.len()).map(|stage| runs(&self.flow, stage, &kept).ok()).collect::<Option<_>>()?;
-        let numbered = all.iter().enumerate();
-        let mut tensors = self.tensors.borrow().clone();
-        let mut assembly = Assembly::new(&self.flow, &kept, self.batch, self.bounds, &mut tensors, numbered);
-        let mut stages = Vec::with_capacity(ways.len());
-        for (stage, (way, runs)) in ways.iter().zip(&all).enumerate() {
-            let dispatches = assembly.stage(stage, runs, way.chunk, Extent::Batch).ok()?;
-            stages.push(Stage::new(&self.flow.names[stage], dispatches));
-        }
-        Some((stages, tensors))
-    }
-
-    /// Versions of a stage that may be kept or not.
-    fn optional(&self, stage: usize) -> Vec<usize> {
-        let flow = &self.flow;
-        let made_here = |version: &usize| flow.phases[flow.versions[*version].writer].0 == stage;
-        let free =
-            |version: &usize| flow.versions[*version].by_sample && flow.costly(*version) && !self.borrowed[*version];
-        let needed_later = |version: &usize| {
-            let phase = flow.phases[flow.versions[*version].writer];
-            flow.repeatable(flow.versions[*version].writer, (stage, flow.last_rank(stage))) && phase.0 == stage
+        let mixed;
+        let structure = if ways.iter().all(|way| !way.instead) {
+            &self.structures[0]
+        } else {
+            let steps = chosen(&self.steps, |stage| ways[stage].instead);
+            mixed = Structure::new(steps, &self.tensors.borrow(), self.joined)?;
+            &mixed
         };
-        let mut all: Vec<usize> =
-            (0..flow.versions.len()).filter(made_here).filter(free).filter(needed_later).collect();
-        all.truncate(MOST_COSTLY);
-        all
-    }
-
-    /// Marks in `kept` which of a stage's optional versions are.
-    fn choose(&self, stage: usize, chosen: &[usize], kept: &mut [bool]) -> Option<()> {
-        for (number, version) in self.optional(stage).into_iter().enumerate() {
-            kept[version] = chosen.contains(&number);
+        let flow = &structure.flow;
+        let mut kept = [structure.base.clone(), structure.base.clone()];
+        for (stage, way) in ways.iter().enumerate() {
+            for (kept, chosen) in kept.iter_mut().zip(&way.kept) {
+                structure.choose(stage, chosen, kept)?;
+            }
         }
-        settle(&self.flow, stage, kept)
+        let all: Vec<[Runs; 2]> = (0..ways.len())
+            .map(|stage| {
+                let [first, rest] = kept.each_ref().map(|kept| runs(flow, stage, kept).ok());
+                Some([first?, rest?])
+            })
+            .collect::<Option<_>>()?;
+        let numbered = all.iter().map(|runs| runs.each_ref()).enumerate();
+        let mut tensors = self.tensors.borrow().clone();
+        let kept = kept.each_ref().map(Vec::as_slice);
+        let mut assembly = Assembly::new(flow, kept, self.batch, self.bounds, &mut tensors, numbered);
+        let mut stages = Vec::with_capacity(ways.len());
+        for (stage, (way, [first, rest])) in ways.iter().zip(&all).enumerate() {
+            let runs = Split { first, rest, samples: way.first };
+            let dispatches = assembly.stage(stage, runs, way.chunk, Extent::Batch).ok()?;
+            stages.push(Stage::new(&flow.names[stage], dispatches));
+        }
+        pieces::cut(&mut stages, &mut tensors);
+        let chunks = ways.iter().map(|way| way.chunk).collect();
+        Some(Fitted { stages, tensors, chunks })
     }
 
     /// The ways to do a stage of which no other takes less memory and less arithmetic.
     fn ways_of(&self, stage: usize) -> Vec<Way> {
-        let optional = self.optional(stage);
         let mut ways: Vec<Way> = Vec::new();
-        for choice in 0..1u32 << optional.len() {
-            let chosen: Vec<usize> = (0..optional.len()).filter(|number| choice & 1 << number != 0).collect();
-            let mut kept = self.base.clone();
-            if self.choose(stage, &chosen, &mut kept).is_none() {
+        for (structure, instead) in self.structures.iter().zip([false, true]) {
+            if instead && self.steps[stage].instead.is_none() {
                 continue;
             }
-            let Ok(runs) = runs(&self.flow, stage, &kept) else { continue };
-            let flops = runs.flops(&self.flow);
+            let choices = Choices::new(structure, stage);
             let mut chunk = self.batch;
             loop {
-                if let Ok(peak) = self.peak(stage, &runs, &kept, chunk) {
-                    ways.push(Way { kept: chosen.clone(), chunk, peak, flops });
-                }
+                let mut even: Vec<Way> = choices
+                    .all
+                    .iter()
+                    .filter_map(|choice| self.way(&choices, [choice, choice], self.batch, chunk))
+                    .collect();
+                frontier(&mut even);
+                let mixed = self.mixed_ways(&choices, &even, chunk);
+                ways.extend(even.into_iter().chain(mixed).map(|way| Way { instead, ..way }));
                 if chunk == 1 {
                     break;
                 }
                 chunk = chunk.div_ceil(2);
             }
         }
-        ways.sort_by_key(|way| (way.flops, std::cmp::Reverse(way.chunk), way.peak));
-        let mut least = u64::MAX;
-        ways.retain(|way| {
-            let better = way.peak < least;
-            least = least.min(way.peak);
-            better
-        });
+        frontier(&mut ways);
         ways
     }
 
-    /// The most bytes of what a stage touches that live at a time.
-    fn peak(&self, stage: usize, runs: &Runs, kept: &[bool], chunk: u32) -> Result<u64, Obstacle> {
-        let alone = std::iter::once((stage, runs));
-        let mut tensors = self.tensors.borrow_mut();
-        let before = tensors.infos().len();
-        let mut assembly = Assembly::new(&self.flow, kept, self.batch, self.bounds, &mut tensors, alone);
-        let dispatches = assembly.stage(stage, runs, chunk, Extent::Sample);
-        let peak = dispatches.map(|dispatches| peak(&dispatches, &tensors, |tensor| self.flow.outlives(stage, tensor)));
-        tensors.truncate(before);
-        peak
+    /// Ways between two neighbours in `even`: one for the first samples, the other for the rest.
+    fn mixed_ways(&self, choices: &Choices<'_>, even: &[Way], chunk: u32) -> Vec<Way> {
+        if !self.batch.is_multiple_of(SHARES) {
+            return Vec::new();
+        }
+        let firsts: Vec<u32> = (1..SHARES)
+            .map(|share| share * self.batch / SHARES)
+            .filter(|first| first.is_multiple_of(chunk) && self.batch.is_multiple_of(chunk))
+            .collect();
+        let choice = |way: &Way| choices.all.iter().find(|choice| choice.chosen == way.kept[0]);
+        let pairs = even.windows(2).filter_map(|pair| Some([choice(&pair[0])?, choice(&pair[1])?]));
+        pairs.flat_map(|pair| firsts.iter().filter_map(move |&first| self.way(choices, pair, first, chunk))).collect()
     }
 
-    /// What two stages have in common that can be done in the same ways: the same works, those of other stages that are done
-    /// again among them.
-    fn likeness(&self, stage: usize) -> String {
-        use std::fmt::Write;
-        let mut text = String::new();
-        let Ok(runs) = runs(&self.flow, stage, &self.base) else { return self.flow.names[stage].clone() };
-        for work in runs.by_rank.into_iter().flatten() {
-            for dispatch in &self.flow.works[work].whole {
-                let _ = write!(text, "{}:", dispatch.label);
-                for binding in &dispatch.bindings {
-                    let _ = write!(text, "{}{},", binding.slice.bytes, u8::from(binding.access == Access::Update));
-                }
-            }
-            for used in self.flow.uses[work].iter().filter(|used| used.writes.is_some() || used.reads.is_some()) {
-                let of = |version: usize| [self.flow.crosses(version), self.base[version]].map(u8::from);
-                let _ = write!(text, "{:?}{:?};", used.reads.map(of), used.writes.map(of));
-            }
-        }
-        text
+    /// The way that makes one choice for the first samples and another for the rest.
+    fn way(&self, choices: &Choices<'_>, pair: [&Choice; 2], first: u32, chunk: u32) -> Option<Way> {
+        let (flow, stage) = (&choices.structure.flow, choices.stage);
+        let [runs, rest] = pair.map(|choice| &choice.runs);
+        let split = Split { first: runs, rest, samples: first };
+        let mut tensors = self.tensors.borrow_mut();
+        let before = tensors.infos().len();
+        let kept = pair.map(|choice| choice.kept.as_slice());
+        let alone = std::iter::once((stage, [runs, rest]));
+        let mut assembly = Assembly::new(flow, kept, self.batch, self.bounds, &mut tensors, alone);
+        let dispatches = assembly.stage(stage, split, chunk, Extent::Sample);
+        let peak = dispatches.map(|dispatches| {
+            let shares = choices.shares(pair, f64::from(first) / f64::from(self.batch));
+            peak(
+                &dispatches,
+                &tensors,
+                |tensor| flow.outlives(stage, tensor),
+                |tensor| shares.get(&tensor).copied().unwrap_or(1.0),
+            )
+        });
+        tensors.truncate(before);
+        let share = f64::from(first) / f64::from(self.batch);
+        let [parted, whole] = [1, 0].map(|odd| pair.map(|choice| choice.flops[odd] as f64));
+        let flops = whole[0] + share * parted[0] + (1.0 - share) * parted[1];
+        let kept = pair.map(|choice| choice.chosen.clone());
+        Some(Way { instead: false, kept, first, chunk, peak: peak.ok()?, flops: flops as u64 })
     }
+}
+
+/// What may be kept in a stage.
+struct Choices<'s> {
+    structure: &'s Structure,
+    stage: usize,
+    all: Vec<Choice>,
+}
+
+/// One possibility.
+struct Choice {
+    /// The versions that are kept, by their number within the stage.
+    chosen: Vec<usize>,
+    /// All versions that are kept because of it.
+    kept: Vec<bool>,
+    runs: Runs,
+    /// Floating-point operations of works on the whole batch and of works on its parts.
+    flops: [u64; 2],
+}
+
+impl<'s> Choices<'s> {
+    fn new(structure: &'s Structure, stage: usize) -> Self {
+        let optional = structure.optional(stage).len();
+        let choice = |bits: u32| {
+            let chosen: Vec<usize> = (0..optional).filter(|number| bits & 1 << number != 0).collect();
+            let mut kept = structure.base.clone();
+            structure.choose(stage, &chosen, &mut kept)?;
+            let runs = runs(&structure.flow, stage, &kept).ok()?;
+            let flops = [0, 1].map(|odd| runs.flops(&structure.flow, odd));
+            Some(Choice { chosen, kept, runs, flops })
+        };
+        Self { structure, stage, all: (0..1u32 << optional).filter_map(choice).collect() }
+    }
+
+    /// Of tensors that one choice keeps and the other does not, the share of the batch that is kept.
+    fn shares(&self, pair: [&Choice; 2], share: f64) -> HashMap<TensorId, f64> {
+        let mut shares = HashMap::new();
+        let flow = &self.structure.flow;
+        for (index, version) in flow.versions.iter().enumerate() {
+            if flow.phases[version.writer].0 != self.stage || pair.iter().all(|choice| !choice.kept[index]) {
+                continue;
+            }
+            let of = |number: usize, share: f64| if pair[number].kept[index] { share } else { 0.0 };
+            let kept: &mut f64 = shares.entry(version.slice.tensor).or_insert(0.0);
+            *kept = kept.max(of(0, share) + of(1, 1.0 - share));
+        }
+        shares
+    }
+}
+
+/// Leaves the ways of which no other takes less arithmetic and much the same memory or less, from the least arithmetic and
+/// the largest parts to the fewest bytes. Smaller parts for hardly anything would only be slow.
+fn frontier(ways: &mut Vec<Way>) {
+    ways.sort_by_key(|way| (way.flops, std::cmp::Reverse(way.chunk), way.peak));
+    let mut least = u64::MAX;
+    ways.retain(|way| {
+        let better = way.peak < least - least / 64;
+        if better {
+            least = way.peak;
+        }
+        better
+    });
+}
+
+/// `steps` with what stands in for a stage's works where `instead` says so and something does.
+fn chosen(steps: &[Steps], instead: impl Fn(usize) -> bool) -> Vec<Steps> {
+    let choose = |(stage, steps): (usize, &Steps)| {
+        let works = steps.instead.as_ref().filter(|_| instead(stage)).unwrap_or(&steps.works);
+        Steps { name: steps.name.clone(), works: works.clone(), instead: None }
+    };
+    steps.iter().enumerate().map(choose).collect()
 }
 
 /// Adds to `kept` what a stage needs again and cannot make again.
@@ -343,8 +523,13 @@ fn through(flow: &Flow, kept: &[bool]) -> Vec<u64> {
 }
 
 /// The most bytes of activations that live at one of `dispatches`; `outlives` says of a tensor whether it is there before
-/// the first and behind the last.
-fn peak(dispatches: &[Dispatch], tensors: &TensorTable, outlives: impl Fn(TensorId) -> [bool; 2]) -> u64 {
+/// the first and behind the last, `share` how much of it there is.
+fn peak(
+    dispatches: &[Dispatch],
+    tensors: &TensorTable,
+    outlives: impl Fn(TensorId) -> [bool; 2],
+    share: impl Fn(TensorId) -> f64,
+) -> u64 {
     let mut lives: HashMap<TensorId, (usize, usize)> = HashMap::new();
     for (time, dispatch) in dispatches.iter().enumerate() {
         for binding in &dispatch.bindings {
@@ -357,7 +542,7 @@ fn peak(dispatches: &[Dispatch], tensors: &TensorTable, outlives: impl Fn(Tensor
     let mut change = vec![0i64; dispatches.len() + 1];
     for (tensor, (first, last)) in lives {
         let [earlier, later] = outlives(tensor);
-        let bytes = tensors.info(tensor).bytes as i64;
+        let bytes = (tensors.info(tensor).bytes as f64 * share(tensor)) as i64;
         change[if earlier { 0 } else { first }] += bytes;
         change[if later { dispatches.len() } else { last + 1 }] -= bytes;
     }

@@ -9,7 +9,7 @@ use crate::kernels::reduce::TOTAL_WORDS;
 use crate::nn::{Block, Model, Owner, pad4};
 
 use super::arena::Arena;
-use super::fit::Goal;
+use super::fit::{Goal, Limit};
 use super::settings::{LossWeights, TrainConfig};
 use super::tensors::{Role, TensorTable};
 
@@ -125,6 +125,19 @@ impl Network {
         let whole = 0..model.blocks.len();
         let goal = Goal::default();
         Self { model, train, losses, tuning, goal, source, tensors, arenas, inputs, totals, logits, phase, whole }
+    }
+
+    /// The same, whose plans keep to another goal.
+    #[must_use]
+    pub fn with_goal(mut self, goal: Goal) -> Self {
+        self.goal = goal;
+        self
+    }
+
+    /// The same, whose plans keep to another limit.
+    #[must_use]
+    pub fn within(&self, limit: Limit) -> Self {
+        self.clone().with_goal(Goal { limit, ..self.goal })
     }
 
     /// Whether blocks and output layer are one module: gradients flow all the way.

@@ -1,8 +1,9 @@
 //! A step done part by part: which tensors are kept whole, which are made again for each part of the batch where they are
 //! needed, and the dispatches that follow.
 //!
-//! What is kept lies in a tensor of its own. Everything else lives, for one part of the batch and one phase, in a tensor of
-//! that part's size; a later phase that needs it makes it again from what is kept.
+//! What is kept may be more for the first samples of a batch than for the rest of them, so that a stage can be given any
+//! amount of memory. What is kept lies in a tensor of its own. Everything else lives, for one part of the batch and one
+//! phase, in a tensor of that part's size; a later phase that needs it makes it again from what is kept.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -34,9 +35,9 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Floating-point operations.
-    pub fn flops(&self, flow: &Flow) -> u64 {
-        self.by_rank.iter().flatten().map(|&work| flow.works[work].flops()).sum()
+    /// Floating-point operations of works on the whole batch, or with `odd` 1 of works on its parts.
+    pub fn flops(&self, flow: &Flow, odd: usize) -> u64 {
+        self.by_rank.iter().skip(odd).step_by(2).flatten().map(|&work| flow.works[work].flops()).sum()
     }
 }
 
@@ -86,14 +87,50 @@ pub enum Extent {
     Sample,
 }
 
+/// Which versions are kept, and the works that follow: of the first samples of a batch, and of the rest.
+#[derive(Debug, Clone, Copy)]
+pub struct Split<'s, T> {
+    /// Of the first samples.
+    pub first: &'s T,
+    /// Of the rest.
+    pub rest: &'s T,
+    /// How many are the first.
+    pub samples: u32,
+}
+
+/// What is kept of some samples.
+struct Keeping<'f> {
+    kept: &'f [bool],
+    /// The last phase that reads each kept version.
+    last_read: HashMap<usize, Phase>,
+}
+
+impl<'f> Keeping<'f> {
+    /// For stages whose works are done as in `runs`, of each of the stages by its number. What a stage outside of them reads
+    /// is never overwritten.
+    fn new<'r>(flow: &Flow, kept: &'f [bool], runs: impl Iterator<Item = (usize, &'r Runs)>) -> Self {
+        let mut last_read: HashMap<usize, Phase> = HashMap::new();
+        for (stage, runs) in runs {
+            for (rank, works) in (0..).zip(&runs.by_rank) {
+                let reads = works.iter().flat_map(|&work| &flow.uses[work]).filter_map(|used| used.reads);
+                for version in reads.filter(|&version| kept[version]) {
+                    let readers = flow.versions[version].readers.iter().map(|&reader| flow.phases[reader]);
+                    let last = last_read.entry(version).or_insert_with(|| readers.max().unwrap_or_default());
+                    *last = (stage, rank).max(*last);
+                }
+            }
+        }
+        Self { kept, last_read }
+    }
+}
+
 /// Makes the dispatches of stages.
 pub struct Assembly<'f> {
     flow: &'f Flow,
-    kept: &'f [bool],
+    /// Of the first samples of each stage, and of the rest.
+    keeping: [Keeping<'f>; 2],
     batch: u32,
     bounds: Bounds,
-    /// The last phase that reads each kept version.
-    last_read: HashMap<usize, Phase>,
     /// Tensors of the step and of its parts.
     tensors: &'f mut TensorTable,
     /// The tensors that the parts of a phase have had so far, by work and name: what is for a later part what they are for
@@ -129,48 +166,50 @@ struct At {
     first: u32,
     samples: u32,
     chunk: u32,
+    /// Whether it is not of a stage's first samples.
+    rest: bool,
 }
 
 impl<'f> Assembly<'f> {
-    /// For stages whose works are done as in `runs`, of each of the stages by its number. What a stage outside of them reads
-    /// is never overwritten.
+    /// For stages that keep what `kept` says, and do the works of `runs`, each with the number of its stage.
     pub fn new<'r>(
         flow: &'f Flow,
-        kept: &'f [bool],
+        kept: [&'f [bool]; 2],
         batch: u32,
         bounds: Bounds,
         tensors: &'f mut TensorTable,
-        runs: impl Iterator<Item = (usize, &'r Runs)>,
+        runs: impl Iterator<Item = (usize, [&'r Runs; 2])> + Clone,
     ) -> Self {
-        let mut last_read: HashMap<usize, Phase> = HashMap::new();
-        for (stage, runs) in runs {
-            for (rank, works) in (0..).zip(&runs.by_rank) {
-                let reads = works.iter().flat_map(|&work| &flow.uses[work]).filter_map(|used| used.reads);
-                for version in reads.filter(|&version| kept[version]) {
-                    let readers = flow.versions[version].readers.iter().map(|&reader| flow.phases[reader]);
-                    let last = last_read.entry(version).or_insert_with(|| readers.max().unwrap_or_default());
-                    *last = (stage, rank).max(*last);
-                }
-            }
-        }
-        Self { flow, kept, batch, bounds, last_read, tensors, earlier: HashMap::new() }
+        let keeping =
+            [0, 1].map(|of| Keeping::new(flow, kept[of], runs.clone().map(|(stage, runs)| (stage, runs[of]))));
+        Self { flow, keeping, batch, bounds, tensors, earlier: HashMap::new() }
     }
 
-    /// The dispatches of `stage` in parts of `chunk` samples.
+    /// The dispatches of `stage` in parts of `chunk` samples, of which `runs.samples` is a multiple.
     ///
     /// # Errors
     /// What stands in the way.
-    pub fn stage(&mut self, stage: usize, runs: &Runs, chunk: u32, extent: Extent) -> Result<Vec<Dispatch>, Obstacle> {
+    pub fn stage(
+        &mut self,
+        stage: usize,
+        runs: Split<'_, Runs>,
+        chunk: u32,
+        extent: Extent,
+    ) -> Result<Vec<Dispatch>, Obstacle> {
         let mut all = Vec::new();
-        for (rank, works) in (0..).zip(&runs.by_rank) {
-            let parts = match (rank % 2 == 1, extent) {
-                (true, Extent::Batch) => self.batch.div_ceil(chunk),
-                _ => 1,
+        let phases = (0..).zip(runs.first.by_rank.iter().zip(&runs.rest.by_rank));
+        for (rank, (works, works_of_rest)) in phases {
+            let parted = rank % 2 == 1;
+            let firsts: Vec<u32> = match (parted, extent) {
+                (true, Extent::Batch) => (0..self.batch).step_by(chunk as usize).collect(),
+                (true, Extent::Sample) if runs.samples < self.batch => vec![0, runs.samples],
+                _ => vec![0],
             };
-            for index in 0..parts {
-                let first = index * chunk;
-                let samples = if rank % 2 == 1 { chunk.min(self.batch - first) } else { self.batch };
-                self.part(At { phase: (stage, rank), first, samples, chunk }, works, &mut all)?;
+            for first in firsts {
+                let samples = if parted { chunk.min(self.batch - first) } else { self.batch };
+                let rest = first >= runs.samples;
+                let works = if rest { works_of_rest } else { works };
+                self.part(At { phase: (stage, rank), first, samples, chunk, rest }, works, &mut all)?;
             }
         }
         let too_large = |dispatch: &Dispatch| {
@@ -178,6 +217,10 @@ impl<'f> Assembly<'f> {
             activations.into_iter().any(|binding| binding.slice.bytes > self.bounds.max_binding)
         };
         if all.iter().any(too_large) { Err(Obstacle::Size) } else { Ok(all) }
+    }
+
+    fn keeping(&self, at: At) -> &Keeping<'f> {
+        &self.keeping[usize::from(at.rest)]
     }
 
     fn is_activation(&self, tensor: TensorId) -> bool {
@@ -242,7 +285,7 @@ impl<'f> Assembly<'f> {
     fn room(&mut self, version: usize, work: usize, works: &[usize], at: At) -> Result<Slice, Obstacle> {
         let mut last = Some(version);
         while let Some(version) = last {
-            if self.kept[version] {
+            if self.keeping(at).kept[version] {
                 return self.cut(self.flow.versions[version].slice, at);
             }
             let here = |next: &usize| works.contains(&self.flow.versions[*next].writer);
@@ -264,8 +307,9 @@ impl<'f> Assembly<'f> {
         works: &[usize],
         at: At,
     ) -> Result<Slice, Obstacle> {
-        let needed = self.kept[read] && self.last_read.get(&read).is_some_and(|&last| last > at.phase);
-        match (self.kept[written], needed) {
+        let Keeping { kept, last_read } = self.keeping(at);
+        let needed = kept[read] && last_read.get(&read).is_some_and(|&last| last > at.phase);
+        match (kept[written], needed) {
             (true, true) => Err(Obstacle::Overwritten),
             (true, false) => self.cut(self.flow.versions[written].slice, at),
             (false, true) => self.room(written, work, works, at),

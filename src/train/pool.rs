@@ -43,6 +43,8 @@ pub struct Pool {
     pub bytes: Vec<u64>,
     /// Bytes of the largest slice that each texture can mirror.
     pub mirrored: Vec<u64>,
+    /// Bytes of all plans' uniforms: the numbers that their dispatches come with.
+    pub uniform_bytes: u64,
 }
 
 impl Pool {

@@ -13,10 +13,8 @@ use super::metrics::Totals;
 use super::network::Network;
 use super::plan::{Mode, Plan};
 use super::pool::Pool;
+use super::staging::Staging;
 use super::tensors::Role;
-
-/// Steps that the host may be ahead of the GPU.
-const STEPS_AHEAD: usize = 3;
 
 /// What the names of the optimiser's tensors begin with in a checkpoint.
 const OPTIMIZER: &str = "optimizer.";
@@ -71,9 +69,11 @@ pub struct Trainer {
     shared: Vec<wgpu::Buffer>,
     mirrors: Vec<Mirror>,
     programs: HashMap<(Mode, u32), Prepared>,
+    staging: Staging,
     ring: UploadRing,
     watch: Readback,
-    arenas: Option<Readback>,
+    /// For parameters; once some have been asked for.
+    values: Option<Readback>,
     steps: u64,
     phase_start: u64,
 }
@@ -99,12 +99,10 @@ impl Trainer {
             .tensors
             .infos()
             .iter()
-            .map(|info| gpu.buffer(&info.name, info.bytes, PERSISTENT))
+            .map(|info| gpu.arena(&info.name, info.bytes, PERSISTENT))
             .collect::<Result<Vec<_>, _>>()?;
-        let inputs = network.inputs;
-        let slot = upload_offsets(&network).end + inputs.samples.bytes;
-        let ring = UploadRing::new(&gpu, STEPS_AHEAD, slot)?;
-        let watch = Readback::new(&gpu, network.totals.bytes)?;
+        let staging = Staging::new(&network);
+        let (ring, watch) = (staging.ring(&gpu)?, staging.watch(&gpu)?);
         let mut trainer = Self {
             gpu,
             network,
@@ -113,9 +111,10 @@ impl Trainer {
             shared: Vec::new(),
             mirrors: Vec::new(),
             programs: HashMap::new(),
+            staging,
             ring,
             watch,
-            arenas: None,
+            values: None,
             steps: 0,
             phase_start: 0,
         };
@@ -275,7 +274,7 @@ impl Trainer {
         lr: f64,
     ) -> Result<crate::gpu::UploadSlot, TrainError> {
         let slot = self.ring.acquire(&self.gpu).await?;
-        let (inputs, offsets) = (self.network.inputs, upload_offsets(&self.network));
+        let (inputs, offsets) = (self.network.inputs, self.staging);
         let updates = self.steps.saturating_sub(self.phase_start) + 1;
         let step = StepParams::new(lr, updates, self.steps as u32, self.network.train.seed);
         let mut parts: Vec<(Slice, u64, &[u8])> = vec![
@@ -284,11 +283,11 @@ impl Trainer {
         ];
         match samples {
             Samples::Pixels { pixels, crops, holes } => {
-                parts.push((inputs.samples, offsets.end, pixels));
+                parts.push((inputs.samples, offsets.samples, pixels));
                 parts.extend(inputs.crops.map(|target| (target, offsets.crops, crops)));
                 parts.extend(inputs.holes.filter(|_| !holes.is_empty()).map(|target| (target, offsets.holes, holes)));
             }
-            Samples::Floats(values) => parts.push((inputs.samples, offsets.end, bytemuck::cast_slice(values))),
+            Samples::Floats(values) => parts.push((inputs.samples, offsets.samples, bytemuck::cast_slice(values))),
         }
         for (_, offset, bytes) in &parts {
             slot.write(*offset, bytes)?;
@@ -403,10 +402,9 @@ impl Trainer {
                     let at = (place.offset / 4) as usize;
                     content[at..at + (place.bytes / 4) as usize].copy_from_slice(&param.layout.pack(&values));
                 }
-                self.gpu.queue.write_buffer(self.buffer(slice), 0, bytemuck::cast_slice(&content));
+                self.gpu.write(self.buffer(slice), bytemuck::cast_slice(&content))?;
             }
         }
-        self.gpu.check()?;
         Ok(())
     }
 
@@ -460,13 +458,15 @@ impl Trainer {
     }
 
     async fn read(&mut self, slice: Slice) -> Result<Vec<f32>, GpuError> {
-        let largest = self.network.tensors.infos().iter().map(|info| info.bytes).max().unwrap_or(0);
-        let mut readback = match self.arenas.take() {
+        let mut readback = match self.values.take() {
             Some(readback) => readback,
-            None => Readback::new(&self.gpu, largest)?,
+            None => self.staging.values(&self.gpu)?,
         };
-        let bytes = readback.read(&self.gpu, self.buffer(slice), slice.offset, slice.bytes).await?;
-        self.arenas = Some(readback);
+        let mut bytes = Vec::with_capacity(slice.bytes as usize);
+        for (begin, length) in self.staging.pieces(slice) {
+            bytes.extend(readback.read(&self.gpu, self.buffer(slice), begin, length).await?);
+        }
+        self.values = Some(readback);
         Ok(bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect())
     }
 }
@@ -480,22 +480,4 @@ fn tensors_of(network: &Network, arena: &Arena) -> Vec<(String, Slice, ParamRole
     let moments =
         names.zip(&arena.moments).map(|(name, &slice)| (format!("{OPTIMIZER}{name}."), slice, ParamRole::Train));
     [weights, statistics].into_iter().chain(constants).chain(moments).collect()
-}
-
-/// Where each part of a batch lies in an upload slot; the samples come last, at `end`.
-struct UploadOffsets {
-    labels: u64,
-    crops: u64,
-    holes: u64,
-    end: u64,
-}
-
-fn upload_offsets(network: &Network) -> UploadOffsets {
-    let inputs = network.inputs;
-    let labels = inputs.step.bytes.next_multiple_of(16);
-    let crops = labels + inputs.labels.bytes.next_multiple_of(16);
-    let bytes = |slice: Option<Slice>| slice.map_or(0, |slice| slice.bytes.next_multiple_of(16));
-    let holes = crops + bytes(inputs.crops);
-    let end = holes + bytes(inputs.holes);
-    UploadOffsets { labels, crops, holes, end }
 }
