@@ -111,9 +111,11 @@ fn slice_moments(base: u32, slice: u32, slices: u32) -> Moments {
     return moments;
 }
 
-// Standard deviation over space of every map of a sample, with divisor spatial - 1.
-fn deviations(sample: u32, local: u32) {
-    let lanes = min(params.groups, THREADS);
+// Standard deviation over space of every map of a sample, with divisor spatial - 1. `one` is 1, and keeps what the loops
+// end with from being a function of the uniforms alone: where unrolled loops would make the shader much shorter, Mesa's
+// software driver (22.3) makes it anew for the values of the uniforms, at each dispatch, and keeps all of them.
+fn deviations(sample: u32, local: u32, one: u32) {
+    let lanes = min(params.groups * one, THREADS);
     let slices = THREADS / lanes;
     let lane = local % lanes;
     let slice = local / lanes;
@@ -148,9 +150,9 @@ fn feature(sample: u32, index: u32) -> vec4<f32> {
     return features_z((sample - params.first) * params.features + index);
 }
 
-// 1 for real channels, 0 for pad lanes.
-fn lane_mask(index: u32) -> vec4<f32> {
-    if (params.real_channels == 4u * params.groups) {
+// 1 for real channels, 0 for pad lanes. `one` as in `deviations`.
+fn lane_mask(index: u32, one: u32) -> vec4<f32> {
+    if (params.real_channels == 4u * params.groups * one) {
         return vec4<f32>(1.0);
     }
     let channel = 4u * (index % params.groups) + vec4<u32>(0u, 1u, 2u, 3u);
@@ -173,25 +175,25 @@ fn features(
         return;
     }
     if (SPATIAL_STD == 1u) {
-        deviations(sample, local);
+        deviations(sample, local, groups.z);
         storageBarrier();
     }
     let shift = feature(sample, 0u).x;
     var sum = vec4<f32>(0.0);
     for (var i = local; i < params.features; i += THREADS) {
-        sum += (feature(sample, i) - shift) * lane_mask(i);
+        sum += (feature(sample, i) - shift) * lane_mask(i, groups.z);
     }
     let count = f32((params.features / params.groups) * params.real_channels);
     let mean = workgroup_sum(local, sum) / count;
     var square = vec4<f32>(0.0);
     for (var i = local; i < params.features; i += THREADS) {
-        let centred = ((feature(sample, i) - shift) - mean) * lane_mask(i);
+        let centred = ((feature(sample, i) - shift) - mean) * lane_mask(i, groups.z);
         square += centred * centred;
     }
     let norm = sqrt(workgroup_sum(local, square));
     let scale = 1.0 / (norm + COSINE_EPS);
     for (var i = local; i < params.features; i += THREADS) {
-        let centred = ((feature(sample, i) - shift) - mean) * lane_mask(i);
+        let centred = ((feature(sample, i) - shift) - mean) * lane_mask(i, groups.z);
         features_u[sample * params.features + i] = centred * scale;
     }
     if (local == 0u) {

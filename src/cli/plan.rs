@@ -58,15 +58,10 @@ impl Pair {
             "activation_bytes_local": self.local.report.activation_bytes,
             "activation_bytes_backprop": self.backprop.report.activation_bytes,
             "activation_ratio": self.ratio(),
-            "arithmetic_local": arithmetic(&self.local),
-            "arithmetic_backprop": arithmetic(&self.backprop),
+            "arithmetic_local": self.local.plan.summary().arithmetic,
+            "arithmetic_backprop": self.backprop.plan.summary().arithmetic,
         })
     }
-}
-
-/// A plan's arithmetic, in terms of the least.
-fn arithmetic(planned: &Planned) -> f64 {
-    planned.report.flops as f64 / planned.report.least_flops as f64
 }
 
 /// Runs the command.
@@ -156,7 +151,7 @@ fn print_sums(planned: &Planned) -> Result<(), CliError> {
     output::line(&format!(
         "a run with evaluations takes {} in all, and {:.2} times the least arithmetic",
         output::bytes(planned.footprint.total()),
-        arithmetic(planned),
+        planned.plan.summary().arithmetic,
     ))
 }
 
@@ -167,7 +162,7 @@ fn print_pairs(fastest: &Pair, frugal: &Pair) -> Result<(), CliError> {
     for (name, pair) in [("fastest", fastest), ("frugal", frugal)] {
         let mut row = vec![name.to_owned()];
         for planned in [&pair.local, &pair.backprop] {
-            row.extend([output::bytes(planned.report.activation_bytes), format!("x {:.2}", arithmetic(planned))]);
+            row.extend([output::bytes(planned.report.activation_bytes), format!("x {:.2}", planned.plan.summary().arithmetic)]);
         }
         row.push(format!("{:.3}", pair.ratio()));
         rows.push(row);

@@ -8,7 +8,7 @@ use crate::data::Dataset;
 use crate::gpu::Gpu;
 use crate::kernels::gemm::Tuning;
 use crate::nn::init::initial_values;
-use crate::nn::{Model, Role};
+use crate::nn::{Model, ParamDecl, Role};
 use crate::train::{Bounds, Footprint, Goal, Limit, Mode, Network, Session, Source, TrainError, Trainer};
 
 use super::error::RunError;
@@ -87,10 +87,9 @@ pub fn trainer(
     match checkpoint {
         Some(checkpoint) => load(&mut trainer, checkpoint)?,
         None => {
-            let params = &trainer.network().model.params;
-            let values: HashMap<String, Vec<f32>> =
-                params.iter().map(|param| (param.name.clone(), initial_values(param, seed))).collect();
-            trainer.load(|name| values.get(name).cloned())?;
+            let declared = trainer.network().model.params.clone();
+            let params: HashMap<&str, &ParamDecl> = declared.iter().map(|param| (param.name.as_str(), param)).collect();
+            trainer.load(|name| params.get(name).map(|param| initial_values(param, seed)))?;
         }
     }
     Ok(trainer)
@@ -125,22 +124,50 @@ pub async fn checkpoint(
     settings: &Settings,
     best_error_percent: Option<f64>,
 ) -> Result<Checkpoint, RunError> {
-    let position = session.position();
-    let state = State {
+    let state = state(session, settings, best_error_percent);
+    let tensors = session.trainer.save(true).await?;
+    let totals = totals(session).await?;
+    Ok(Checkpoint { state, tensors, totals })
+}
+
+/// Writes the same to the file `path`, tensor by tensor.
+///
+/// # Errors
+/// What the device reports, or that the file cannot be written.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn write_checkpoint(
+    path: &std::path::Path,
+    gpu: &Gpu,
+    session: &mut Session<'_>,
+    settings: &Settings,
+    best_error_percent: Option<f64>,
+) -> Result<(), RunError> {
+    use crate::gpu::block_on;
+    let state = state(session, settings, best_error_percent);
+    let totals = block_on(gpu, totals(session))?;
+    let tensors = session.trainer.tensors(true);
+    let fetch = |name: &str| -> Result<Vec<f32>, RunError> { Ok(block_on(gpu, session.trainer.tensor(name))?) };
+    crate::checkpoint::write(path, &state, &tensors, totals.as_deref(), fetch)
+}
+
+fn state(session: &Session<'_>, settings: &Settings, best_error_percent: Option<f64>) -> State {
+    State {
         model: settings.model.clone(),
         train: settings.train.clone(),
         dataset: settings.spec.name.to_owned(),
         class_names: settings.found_classes(),
         limit_train: settings.limit_train,
         limit_test: settings.limit_test,
-        position,
+        position: session.position(),
         steps: session.trainer.steps(),
         best_error_percent,
-    };
-    let tensors = session.trainer.save(true).await?;
-    let totals = match position.step {
-        0 => None,
-        _ => Some(session.trainer.totals_bytes().await?),
-    };
-    Ok(Checkpoint { state, tensors, totals })
+    }
+}
+
+/// The loss totals of an epoch that is not at its end.
+async fn totals(session: &mut Session<'_>) -> Result<Option<Vec<u8>>, TrainError> {
+    match session.position().step {
+        0 => Ok(None),
+        _ => session.trainer.totals_bytes().await.map(Some),
+    }
 }

@@ -1,5 +1,6 @@
 //! What ends a run early, of whichever face: the command line gives each its exit code, the page its advice.
 
+use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::gpu::GpuError;
 use crate::nn::ModelError;
@@ -35,6 +36,12 @@ impl From<DataError> for RunError {
 impl From<ModelError> for RunError {
     fn from(error: ModelError) -> Self {
         Self::Usage(error.to_string())
+    }
+}
+
+impl From<CheckpointError> for RunError {
+    fn from(error: CheckpointError) -> Self {
+        Self::Failed(format!("the checkpoint cannot be made: {error}"))
     }
 }
 

@@ -32,7 +32,12 @@ impl Footprint {
         for &(mode, batch) in plans {
             Plan::new(network, mode, batch, &mut pool)?;
         }
-        Ok(Self { activations: pool.total_bytes(), uniforms: pool.uniform_bytes, ..Self::fixed(network) })
+        Ok(Self::of(network, &pool))
+    }
+
+    /// Of `network` with its plans' activations in `pool`.
+    pub(super) fn of(network: &Network, pool: &Pool) -> Self {
+        Self { activations: pool.total_bytes(), uniforms: pool.uniform_bytes, ..Self::fixed(network) }
     }
 
     /// What no plan has a say in.

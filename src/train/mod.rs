@@ -43,7 +43,7 @@ pub use footprint::Footprint;
 pub use inspect::{BlockView, Inspection, softmax};
 pub use metrics::{BlockReport, EpochReport, Totals};
 pub use network::{Network, Source, TOTALS_STRIDE};
-pub use plan::{Mode, Plan, Unfit};
+pub use plan::{Mode, Plan, PlanSummary, Unfit};
 pub use pool::{Place, Pool};
 pub use report::{MemoryReport, StageMemory, TensorPlace};
 pub use session::{Position, Session};

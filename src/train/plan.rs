@@ -78,6 +78,22 @@ impl Plan {
     pub fn flops(&self) -> u64 {
         self.stages.iter().flat_map(|stage| &stage.dispatches).map(|dispatch| dispatch.flops).sum()
     }
+
+    /// What was chosen to make it fit.
+    pub fn summary(&self) -> PlanSummary {
+        let parts = self.chunks.iter().map(|&chunk| self.batch.div_ceil(chunk.max(1))).max();
+        let arithmetic = self.flops() as f64 / self.least_flops.max(1) as f64;
+        PlanSummary { most_parts: parts.unwrap_or(1), arithmetic }
+    }
+}
+
+/// What was chosen to make a step fit into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PlanSummary {
+    /// In how many parts the batch comes to the block that takes the most.
+    pub most_parts: u32,
+    /// Arithmetic, in terms of the least: above 1 where something is made twice.
+    pub arithmetic: f64,
 }
 
 /// A place in `pool` for every activation that is used, and a texture for every mirror that is read.

@@ -9,9 +9,10 @@ use crate::nn::{ParamDecl, Role as ParamRole};
 
 use super::arena::{Arena, Place};
 use super::error::TrainError;
+use super::footprint::Footprint;
 use super::metrics::Totals;
 use super::network::Network;
-use super::plan::{Mode, Plan};
+use super::plan::{Mode, Plan, PlanSummary};
 use super::pool::Pool;
 use super::staging::Staging;
 use super::tensors::Role;
@@ -82,6 +83,7 @@ pub struct Trainer {
 #[derive(Debug)]
 struct Prepared {
     program: Program,
+    summary: PlanSummary,
     /// The plan's own outputs, in the order in which it made them.
     kept: Vec<wgpu::Buffer>,
     /// Room for these outputs and the logits; with an inspection only.
@@ -150,6 +152,17 @@ impl Trainer {
         self.network.phase = Some(phase);
         self.phase_start = first;
         self.programs.clear();
+        self.pool.uniform_bytes = 0;
+    }
+
+    /// What its plans say that it takes of the device's memory.
+    pub fn footprint(&self) -> Footprint {
+        Footprint::of(&self.network, &self.pool)
+    }
+
+    /// How a step for which there is a plan is done.
+    pub fn summary(&self, mode: Mode, batch: u32) -> Option<PlanSummary> {
+        self.programs.get(&(mode, batch)).map(|prepared| prepared.summary)
     }
 
     /// What it has allocated on the device, read off the buffers themselves.
@@ -187,12 +200,13 @@ impl Trainer {
                 }
             }
         };
+        let summary = plan.summary();
         let program = Program::new(&self.gpu, plan.stages, place, &self.mirrors)?;
         let kept: Vec<wgpu::Buffer> = kept.into_iter().map(|(_, buffer)| buffer).collect();
         let logits: u64 = self.network.logits.iter().flatten().map(|slice| slice.bytes).sum();
         let bytes = logits + kept.iter().map(wgpu::Buffer::size).sum::<u64>();
         let readback = (mode == Mode::Inspect).then(|| Readback::new(&self.gpu, bytes)).transpose()?;
-        self.programs.insert((mode, batch), Prepared { program, kept, readback });
+        self.programs.insert((mode, batch), Prepared { program, summary, kept, readback });
         Ok(())
     }
 
@@ -408,17 +422,31 @@ impl Trainer {
         Ok(())
     }
 
+    /// Names and PyTorch's shapes of all parameters, and with `optimizer` of its memory.
+    pub fn tensors(&self, optimizer: bool) -> Vec<(String, Vec<usize>)> {
+        let wanted = self.located().into_iter().filter(|located| optimizer || !located.name.starts_with(OPTIMIZER));
+        wanted.map(|located| (located.name, self.network.model.params[located.param].shape.clone())).collect()
+    }
+
+    /// One of them, in PyTorch's layout. Waits for the GPU.
+    ///
+    /// # Errors
+    /// What the device reports, or [`TrainError::Tensor`] if there is none of that name.
+    pub async fn tensor(&mut self, name: &str) -> Result<Vec<f32>, TrainError> {
+        let located = self.located().into_iter().find(|located| located.name == name);
+        let none = || TrainError::Tensor { name: name.to_owned(), problem: "is not in this network".to_owned() };
+        Ok(self.export(located.ok_or_else(none)?).await?.values)
+    }
+
     /// All parameters, and with `optimizer` its memory, in PyTorch's layout. Waits for the GPU.
     ///
     /// # Errors
     /// What the device reports.
     pub async fn save(&mut self, optimizer: bool) -> Result<Vec<NamedTensor>, TrainError> {
         let mut tensors = Vec::new();
-        for index in 0..self.network.arenas.len() {
-            for (prefix, slice, role) in tensors_of(&self.network, &self.network.arenas[index]) {
-                if optimizer || !prefix.starts_with(OPTIMIZER) {
-                    self.export(index, &prefix, slice, role, &mut tensors).await?;
-                }
+        for located in self.located() {
+            if optimizer || !located.name.starts_with(OPTIMIZER) {
+                tensors.push(self.export(located).await?);
             }
         }
         Ok(tensors)
@@ -429,32 +457,29 @@ impl Trainer {
     /// # Errors
     /// What the device reports.
     pub async fn gradients(&mut self) -> Result<Vec<NamedTensor>, TrainError> {
-        let mut tensors = Vec::new();
-        for index in 0..self.network.arenas.len() {
-            let slice = self.network.arenas[index].grads;
-            self.export(index, "", slice, ParamRole::Train, &mut tensors).await?;
+        let of = |arena: &Arena| located_in(arena, &self.network, "", arena.grads, ParamRole::Train);
+        let all: Vec<Located> = self.network.arenas.iter().flat_map(of).collect();
+        let mut tensors = Vec::with_capacity(all.len());
+        for located in all {
+            tensors.push(self.export(located).await?);
         }
         Ok(tensors)
     }
 
-    async fn export(
-        &mut self,
-        arena: usize,
-        prefix: &str,
-        slice: Slice,
-        role: ParamRole,
-        tensors: &mut Vec<NamedTensor>,
-    ) -> Result<(), TrainError> {
-        let content = self.read(slice).await?;
-        let params: &[ParamDecl] = &self.network.model.params;
-        let places = self.network.arenas[arena].places().iter().filter(|place| place.role == role);
-        tensors.extend(places.map(|place: &Place| {
-            let param = &params[place.param];
-            let at = (place.offset / 4) as usize;
-            let values = param.layout.unpack(&content[at..at + (place.bytes / 4) as usize]);
-            NamedTensor { name: format!("{prefix}{}", param.name), shape: param.shape.clone(), values }
-        }));
-        Ok(())
+    /// What a checkpoint holds.
+    fn located(&self) -> Vec<Located> {
+        let network = &self.network;
+        let of = |arena: &Arena| -> Vec<Located> {
+            let all = tensors_of(network, arena).into_iter();
+            all.flat_map(|(prefix, slice, role)| located_in(arena, network, &prefix, slice, role)).collect()
+        };
+        network.arenas.iter().flat_map(of).collect()
+    }
+
+    async fn export(&mut self, located: Located) -> Result<NamedTensor, TrainError> {
+        let content = self.read(located.slice).await?;
+        let param: &ParamDecl = &self.network.model.params[located.param];
+        Ok(NamedTensor { name: located.name, shape: param.shape.clone(), values: param.layout.unpack(&content) })
     }
 
     async fn read(&mut self, slice: Slice) -> Result<Vec<f32>, GpuError> {
@@ -469,6 +494,24 @@ impl Trainer {
         self.values = Some(readback);
         Ok(bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect())
     }
+}
+
+/// A parameter, its gradient or a piece of the optimiser's memory, and where on the device it lies.
+struct Located {
+    name: String,
+    param: usize,
+    slice: Slice,
+}
+
+/// The tensors of `role` that lie in a slice of `arena`.
+fn located_in(arena: &Arena, network: &Network, prefix: &str, slice: Slice, role: ParamRole) -> Vec<Located> {
+    let places = arena.places().iter().filter(|place| place.role == role);
+    let located = |place: &Place| Located {
+        name: format!("{prefix}{}", network.model.params[place.param].name),
+        param: place.param,
+        slice: Slice { offset: slice.offset + place.offset, bytes: place.bytes, ..slice },
+    };
+    places.map(located).collect()
 }
 
 /// The arena's tensors that a checkpoint holds, each with the prefix of its names and the role of its content.
