@@ -9,8 +9,8 @@ use predsim::gpu::{Gpu, Slice, Wanted, block_on};
 use predsim::kernels::gemm::Tuning;
 use predsim::nn::{Architecture, InputShape, LossSup, Model, ModelConfig, init::initial_values};
 use predsim::train::{
-    MemoryReport, Mode, NamedTensor, Network, Plan, Pool, Position, Samples, Schedule, Session, Source, TrainConfig,
-    Trainer,
+    Limit, MemoryReport, Mode, NamedTensor, Network, Plan, Pool, Position, Samples, Schedule, Session, Source,
+    TrainConfig, Trainer,
 };
 
 fn gpu() -> Rc<Gpu> {
@@ -125,20 +125,22 @@ fn nothing_of_a_local_block_outlives_its_command_buffer_but_its_output() {
 
 #[test]
 fn local_memory_does_not_grow_with_depth_and_backprop_does() {
-    let bytes = |layers: usize, backprop: bool| {
-        let config = ModelConfig {
-            num_layers: layers,
-            num_hidden: 1024,
-            backprop,
-            ..config(Architecture::Mlp, LossSup::PredSim)
-        };
-        let network = network(config, 32, Tuning::portable());
+    let bytes = |depth: usize, backprop: bool, limit: Limit| {
+        let input = InputShape { height: 32, width: 32, channels: 3 };
+        let model = format!("plain:{depth}").parse().expect("a model");
+        let config = ModelConfig { input, backprop, ..config(model, LossSup::PredSim) };
+        let network = network(config, 32, Tuning::portable()).within(limit);
         let mut pool = Pool::default();
         Plan::new(&network, Mode::Train, 32, &mut pool).unwrap();
-        pool.bytes.iter().sum::<u64>()
+        pool.total_bytes()
     };
-    assert_eq!(bytes(4, false), bytes(16, false));
-    assert!(bytes(16, true) > 2 * bytes(4, true));
+    for limit in [Limit::Fastest, Limit::Arithmetic(1.35)] {
+        let [eight, sixteen, thirty_two] = [8, 16, 32].map(|depth| bytes(depth, false, limit));
+        assert_eq!([sixteen, thirty_two], [eight; 2], "{limit:?}");
+        let [eight, sixteen, thirty_two] = [8, 16, 32].map(|depth| bytes(depth, true, limit));
+        let slope = (thirty_two - sixteen) as f64 / (sixteen - eight) as f64;
+        assert!((slope - 2.0).abs() < 0.2 && sixteen > eight + eight / 2, "{limit:?}: {slope}");
+    }
 }
 
 /// Parameters and report after one epoch.

@@ -162,7 +162,10 @@ fn print_pairs(fastest: &Pair, frugal: &Pair) -> Result<(), CliError> {
     for (name, pair) in [("fastest", fastest), ("frugal", frugal)] {
         let mut row = vec![name.to_owned()];
         for planned in [&pair.local, &pair.backprop] {
-            row.extend([output::bytes(planned.report.activation_bytes), format!("x {:.2}", planned.plan.summary().arithmetic)]);
+            row.extend([
+                output::bytes(planned.report.activation_bytes),
+                format!("x {:.2}", planned.plan.summary().arithmetic),
+            ]);
         }
         row.push(format!("{:.3}", pair.ratio()));
         rows.push(row);

@@ -77,7 +77,22 @@ pub fn budgeted(settings: &Settings, capabilities: &Capabilities, plans: &[(Mode
             share.bytes(fastest.map_err(|unfit| advice(settings, capabilities, plans, unfit))?.total())
         }
     };
-    Ok(network.within(Footprint::fixed(&network).limit_of(total)))
+    Ok(network.within(limit_within(&network, plans, total)))
+}
+
+/// The limit with which `plans` keep to `total` bytes, if there is one. Each takes what it can use, in its turn, and may leave
+/// too little to those behind it; then all get less.
+fn limit_within(network: &Network, plans: &[(Mode, u32)], total: u64) -> Limit {
+    let limit_of = |total: u64| Footprint::fixed(network).limit_of(total);
+    let fits = |total: u64| Footprint::new(&network.within(limit_of(total)), plans).is_ok();
+    if limit_of(total) == Limit::Bytes(0) || fits(total) {
+        return limit_of(total);
+    }
+    let Some(least) = Footprint::least(network, plans).ok().filter(|&least| least <= total) else {
+        return limit_of(total);
+    };
+    let less = std::iter::successors(Some(total - total / 64), |less| Some(less - less / 64));
+    limit_of(less.take_while(|&less| less > least).find(|&less| fits(less)).unwrap_or(least))
 }
 
 /// Why `plans` do not fit, and what would: the smallest budget, and the largest batch.
@@ -149,7 +164,7 @@ mod tests {
             |limit| {
                 asked.push(limit);
                 match limit {
-                    Limit::Bytes(bytes) if bytes < least => Err(Unfit { batch: 1, least: Some(least) }.into()),
+                    Limit::Bytes(bytes) if bytes < least => Err(Unfit { batch: 1 }.into()),
                     Limit::Bytes(bytes) if bytes <= room => Ok(bytes),
                     Limit::Fastest if room >= 1000 => Ok(1000),
                     _ => Err(out_of_memory()),

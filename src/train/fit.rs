@@ -77,6 +77,9 @@ impl Default for Goal {
 /// Shares of a batch of which one is done in one way, the rest in another.
 const SHARES: u32 = 8;
 
+/// From how many on stages of one kind may be any number.
+const SEVERAL: usize = 3;
+
 /// Most costly versions of a stage that are tried both ways.
 const MOST_COSTLY: usize = 6;
 
@@ -242,66 +245,66 @@ impl Fitting {
     }
 
     /// The way of each stage that does the least arithmetic with at most `bytes` live at a time, in as large parts as these
-    /// allow.
-    fn within(&self, bytes: u64) -> Option<Vec<&Way>> {
-        let stages = self.ways.iter().zip(&self.through);
+    /// allow; for a stage that cannot do with so few, the one in the fewest bytes.
+    fn within(&self, bytes: u64) -> Vec<&Way> {
         // A stage's ways go from the least arithmetic and the largest parts to the fewest bytes.
-        stages.map(|(ways, through)| ways.iter().find(|way| way.peak + through <= bytes)).collect()
+        let of = |(ways, through): (&'_ Rc<Vec<Way>>, &u64)| {
+            ways.iter().position(|way| way.peak + through <= bytes).unwrap_or(ways.len() - 1)
+        };
+        let chosen = self.ways.iter().zip(&self.through).map(of);
+        self.ways.iter().zip(chosen.collect::<Vec<_>>()).map(|(ways, number)| &ways[number]).collect()
     }
 
-    /// Every number of bytes at which the choice changes and that is enough, from few to many.
+    /// Every number of bytes at which the choice changes, from few to many.
     fn levels(&self) -> Vec<u64> {
         let stages = self.ways.iter().zip(&self.through);
         let peaks = stages.flat_map(|(ways, through)| ways.iter().map(move |way| way.peak + through));
         let mut levels: Vec<u64> = peaks.collect();
         levels.sort_unstable();
         levels.dedup();
-        let least = levels.partition_point(|&bytes| self.within(bytes).is_none());
-        levels.split_off(least)
+        levels
     }
 
-    /// As frugal as [`Fitting::within`] for the stages that can be, and the fewest bytes for the others.
-    fn as_near(&self, bytes: u64) -> Vec<&Way> {
-        let stages = self.ways.iter().zip(&self.through);
-        let of = |(ways, through): (&'_ Rc<Vec<Way>>, &u64)| {
-            ways.iter().position(|way| way.peak + through <= bytes).unwrap_or(ways.len() - 1)
-        };
-        let chosen: Vec<usize> = stages.map(of).collect();
-        self.ways.iter().zip(chosen).map(|(ways, number)| &ways[number]).collect()
+    /// Which of `levels` is the first that is enough for every stage.
+    fn enough(&self, levels: &[u64]) -> usize {
+        let fewest = |(ways, through): (&Rc<Vec<Way>>, &u64)| ways.last().map_or(0, |way| way.peak) + through;
+        let least = self.ways.iter().zip(&self.through).map(fewest).max().unwrap_or(0);
+        levels.partition_point(|&bytes| bytes < least)
     }
 
     /// The step in the fewest bytes, of which `bytes_of` tells, that `times` the arithmetic `flops` can do with.
+    ///
+    /// A stage of which there are several keeps to that by itself, so that a network takes the same memory when more of the
+    /// same stages make it deeper.
     pub fn by_arithmetic(&self, flops: u64, times: f64, bytes_of: impl Fn(&Fitted) -> u64) -> Option<Fitted> {
-        let most = flops as f64 * times;
-        let sum = |ways: &[&Way]| ways.iter().map(|way| way.flops as f64).sum::<f64>();
+        let within = |ways: &[&Way], least: f64| ways.iter().map(|way| way.flops as f64).sum::<f64>() <= times * least;
+        let alike = |ways: &Rc<Vec<Way>>| self.ways.iter().filter(|other| Rc::ptr_eq(ways, other)).count();
+        let several: Vec<bool> = self.ways.iter().map(|ways| alike(ways) >= SEVERAL).collect();
+        let singly = |ways: &[&Way]| {
+            let mut stages = ways.iter().zip(&self.ways).zip(&several).filter(|(_, several)| **several);
+            stages.all(|((way, all), _)| within(&[way], all[0].flops as f64))
+        };
+        let affordable = |ways: &[&Way]| within(ways, flops as f64) && singly(ways);
         let levels = self.levels();
-        let least = levels.partition_point(|&bytes| self.within(bytes).is_none_or(|ways| sum(&ways) > most));
-        let even = self.assemble(&self.within(*levels.get(least)?)?)?;
-        // What arithmetic is left makes the stages smaller that are not the largest, so that they pack better.
-        let mut peaks: Vec<u64> = self.ways.iter().flat_map(|ways| ways.iter().map(|way| way.peak)).collect();
-        peaks.sort_unstable();
-        peaks.dedup();
-        let lowest = peaks.partition_point(|&bytes| sum(&self.as_near(bytes)) > most);
-        let near = peaks.get(lowest).and_then(|&bytes| self.assemble(&self.as_near(bytes)));
-        [Some(even), near].into_iter().flatten().min_by_key(|fitted| bytes_of(fitted))
+        let least = levels.partition_point(|&bytes| !affordable(&self.within(bytes)));
+        // Fewer bytes than the largest stage can do with make the others smaller, which mostly pack better then.
+        let candidates = [least, least.max(self.enough(&levels))];
+        let fitted = candidates.iter().filter_map(|&index| self.assemble(&self.within(*levels.get(index)?)));
+        fitted.min_by_key(|fitted| bytes_of(fitted))
     }
 
     /// The step with the least arithmetic.
     pub fn largest(&self) -> Option<Fitted> {
-        self.assemble(&self.within(u64::MAX)?)
+        self.assemble(&self.within(u64::MAX))
     }
 
-    /// The step in the fewest bytes.
-    pub fn smallest(&self) -> Option<Fitted> {
-        self.assemble(&self.within(*self.levels().first()?)?)
-    }
-
-    /// The step with the least arithmetic of which `fits` holds, if it holds of all smaller ones.
+    /// The step with the least arithmetic of which `fits` holds, as it mostly does of all smaller ones.
     pub fn largest_that(&self, fits: impl Fn(&Fitted) -> bool) -> Option<Fitted> {
         let levels = self.levels();
-        let at = |bytes: u64| self.assemble(&self.within(bytes)?).filter(&fits);
+        let at = |bytes: u64| self.assemble(&self.within(bytes)).filter(&fits);
         let fitting = levels.partition_point(|&bytes| at(bytes).is_some());
-        at(levels[fitting.checked_sub(1)?])
+        // Smaller tensors do not always pack better, so the search may miss what fits just so.
+        at(fitting.checked_sub(1).map_or(0, |index| levels[index]))
     }
 
     fn assemble(&self, ways: &[&Way]) -> Option<Fitted> {

@@ -120,8 +120,6 @@ fn lay_out(
 pub struct Unfit {
     /// Samples of the step.
     pub batch: u32,
-    /// The fewest bytes of activations that would do; `None` where no tensor of the step is small enough for a binding.
-    pub least: Option<u64>,
 }
 
 /// The step's stages, in the way that suits the network's goal, and whether they read mirrors. `bytes_of` says what they
@@ -134,6 +132,10 @@ fn fit(
     bytes_of: impl Fn(&Fitted, bool) -> u64,
 ) -> Result<(Fitted, bool), Unfit> {
     let Goal { limit, bounds } = network.goal;
+    let none = Unfit { batch };
+    if limit == Limit::Bytes(0) {
+        return Err(none);
+    }
     let mirrored = network.tuning.mirrored;
     // Mirrors make steps faster, but less so than parts make them slower.
     let within =
@@ -149,7 +151,6 @@ fn fit(
             return Ok((whole, mirrored));
         }
     }
-    let none = Unfit { batch, least: None };
     let fitting = Fitting::new(again, tensors, batch, bounds, network.joined()).ok_or(none)?;
     match limit {
         Limit::Fastest => fitting.largest().map(|fitted| (fitted, mirrored)).ok_or(none),
@@ -157,12 +158,10 @@ fn fit(
             .by_arithmetic(whole.flops(), times, |fitted| bytes_of(fitted, mirrored))
             .map(|fitted| (fitted, mirrored))
             .ok_or(none),
-        Limit::Bytes(most) => match fitting.largest_that(|fitted| within(fitted, most).is_some()) {
-            Some(fitted) => {
-                let mirrored = within(&fitted, most).unwrap_or(false);
-                Ok((fitted, mirrored))
-            }
-            None => Err(Unfit { batch, least: fitting.smallest().map(|fitted| bytes_of(&fitted, false)) }),
-        },
+        Limit::Bytes(most) => {
+            let fitted = fitting.largest_that(|fitted| within(fitted, most).is_some()).ok_or(none)?;
+            let mirrored = within(&fitted, most).unwrap_or(false);
+            Ok((fitted, mirrored))
+        }
     }
 }
