@@ -12,7 +12,7 @@ use crate::run::engine::Capabilities;
 use crate::run::memory::{FRUGAL, Planned};
 use crate::train::Limit;
 
-use super::chart::{self, Line, Panel};
+use super::chart::{self, Line, Panel, Scale};
 use super::engine;
 use super::error::CliError;
 use super::output;
@@ -187,11 +187,11 @@ fn plot(path: &Path, frugal: &Pair, fastest: &Pair) -> Result<(), CliError> {
         Line { label: label.to_owned(), points }
     };
     let panel = |title: &str, pair: &Pair| Panel {
-        title: title.to_owned(),
+        title: format!("{title}, local x {:.2}", pair.local.plan.summary().arithmetic),
         lines: vec![line("local", &pair.local), line("backprop", &pair.backprop)],
     };
     let panels = [panel("fastest", fastest), panel("frugal", frugal)];
-    chart::draw(&panels, "percent of the step's arithmetic", "live MiB")
+    chart::draw(&panels, "percent of the step's arithmetic", "live MiB", Scale::Linear)
         .save_with_format(path, ImageFormat::Png)
         .map_err(|error| {
             CliError::usage(format!("{}: cannot be written ({error}); name another file with --plot", path.display()))

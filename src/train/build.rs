@@ -124,12 +124,17 @@ impl<'n> Builder<'n> {
             std: *std,
         };
         let crops = network.inputs.crops.expect("pixels come with crops");
-        self.emit([augment.dispatch(network.inputs.samples, crops, x)]);
-        if let (Mode::Train, Some(holes), Some(cutout)) = (mode, network.inputs.holes, network.train.holes()) {
-            let Augment { batch, height, width, rows, .. } = augment;
-            let cutout = Cutout { batch, height, width, rows, holes: cutout.holes, half: cutout.half() };
-            self.emit([cutout.dispatch(holes, x)]);
-        }
+        let pixels = network.inputs.samples;
+        let Augment { batch, height, width, rows, .. } = augment;
+        let cutout = network.train.holes().filter(|_| mode == Mode::Train);
+        let cutout = cutout.map(|cut| Cutout { batch, height, width, rows, holes: cut.holes, half: cut.half() });
+        let cutout = cutout.zip(network.inputs.holes);
+        self.emit_by_sample(move |part| {
+            let (first, batch, x) = (part.first, part.samples, part.of(x));
+            let augment = Augment { batch, ..augment }.dispatch_from(first, pixels, crops, x);
+            let cutout = cutout.map(|(cutout, holes)| Cutout { batch, ..cutout }.dispatch_from(first, holes, x));
+            [augment].into_iter().chain(cutout).collect()
+        });
         x
     }
 
