@@ -1,6 +1,6 @@
 // Packed u8 pictures [N, H, W, C] to normalised f32 [N, H, W, pad4(C)]: shifted crop with black outside, then a
-// horizontal flip, then (byte / 255 - mean) / std; and cutout of what that gave. Constants: THREADS, CHANNELS (1 or 3), ROWS: 1 writes a grey picture as
-// a row [pad4(H W)] for a dense layer, without a map's pad lanes.
+// horizontal flip, then (byte / 255 - mean) / std; and cutout of what that gave. Constants: THREADS, CHANNELS (1 or 3),
+// ROWS: 1 writes a grey picture as a row [pad4(H W)] for a dense layer, without a map's pad lanes.
 
 struct Params {
     mean: vec4<f32>,
@@ -9,6 +9,10 @@ struct Params {
     height: u32,
     width: u32,
     row: u32,                   // floats of a sample
+    first: u32,                 // which of all samples the pictures begin with
+    spare0: u32,
+    spare1: u32,
+    spare2: u32,
 }
 
 struct CropFlip {
@@ -40,7 +44,7 @@ fn augment(
     }
     let line = index / params.width;
     let sample = line / params.height;
-    let crop = crops[sample];
+    let crop = crops[params.first + sample];
     let column = index - line * params.width;
     let cropped = select(column, params.width - 1u - column, crop.flip != 0u);
     // A shift out of the picture on either side wraps to a large number and fails the comparison.
@@ -48,7 +52,7 @@ fn augment(
     let x = bitcast<u32>(i32(cropped) + crop.dx);
     var bytes = vec4<f32>(0.0);
     if (y < params.height && x < params.width) {
-        let at = ((sample * params.height + y) * params.width + x) * CHANNELS;
+        let at = (((params.first + sample) * params.height + y) * params.width + x) * CHANNELS;
         if (CHANNELS == 1u) {
             bytes.x = byte_at(at);
         } else {
@@ -82,7 +86,8 @@ struct CutoutParams {
     row: u32,                   // floats of a sample
     holes: u32,                 // of a sample
     half: i32,                  // half the side of a hole
-    spare: vec2<u32>,
+    first: u32,                 // which of all samples the pictures begin with
+    spare: u32,
 }
 
 @group(0) @binding(0) var<uniform> cut: CutoutParams;
@@ -105,7 +110,7 @@ fn cutout(
     let at = vec2<i32>(i32(line - sample * cut.height), i32(index - line * cut.width));
     var inside = false;
     for (var hole = 0u; hole < cut.holes; hole++) {
-        let offset = at - centres[sample * cut.holes + hole];
+        let offset = at - centres[(cut.first + sample) * cut.holes + hole];
         inside = inside || (all(offset >= vec2<i32>(-cut.half)) && all(offset < vec2<i32>(cut.half)));
     }
     if (!inside) {

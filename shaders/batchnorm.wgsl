@@ -8,8 +8,14 @@ struct Params {
     slots: u32,
     epsilon: f32,
     momentum: f32,
+    // Rows may come in chunks, of which the last may have fewer; no slot straddles two of them.
+    chunk_rows: u32,
+    chunk_slots: u32,
+    // Of the chunk at hand.
+    first_slot: u32,
     spare0: u32,
     spare1: u32,
+    spare2: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -42,7 +48,10 @@ fn merge(a: Moments, b: Moments) -> Moments {
 
 // Rows of a slot.
 fn slot_count(slot: u32) -> f32 {
-    return f32(min(p.span, p.rows - slot * p.span));
+    let chunk = slot / p.chunk_slots;
+    let first = (slot - chunk * p.chunk_slots) * p.span;
+    let rows = min(p.chunk_rows, p.rows - chunk * p.chunk_rows);
+    return f32(min(p.span, rows - first));
 }
 
 // Moments of each slot. Eight rows at a time: their loads are independent, and one division serves them all.
@@ -84,7 +93,7 @@ fn statistics_partial(
     for (; row < s.end; row += 1u) {
         all = merge(all, Moments(1.0, partial_x(row * g + s.group), vec4<f32>(0.0)));
     }
-    let at = 2u * s.slot * g + s.group;
+    let at = 2u * (p.first_slot + s.slot) * g + s.group;
     partial_out[at] = all.mean;
     partial_out[at + g] = all.m2;
 }

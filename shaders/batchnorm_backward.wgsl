@@ -16,6 +16,11 @@ struct Params {
     pad_w: u32,
     pooled_height: u32,
     pooled_width: u32,
+    // Of the chunk of rows at hand; and the rows of all chunks.
+    first_slot: u32,
+    all_rows: u32,
+    spare0: u32,
+    spare1: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -135,7 +140,7 @@ fn sums(
         sum += dz;
         sum_xhat += dz * xhat;
     }
-    let out = 2u * s.slot * g + s.group;
+    let out = 2u * (p.first_slot + s.slot) * g + s.group;
     sums_out[out] = sum_xhat;
     sums_out[out + g] = sum;
 }
@@ -171,7 +176,7 @@ fn input(
     let scale = saved[s.group + g];
     let gamma = affine[s.group];
     let beta = affine[s.group + g];
-    let per_row = 1.0 / f32(p.rows);
+    let per_row = 1.0 / f32(p.all_rows);
     let mean_xhat = input_daffine[s.group] * per_row;
     let mean_dz = input_daffine[s.group + g] * per_row;
     var at: Pixel;

@@ -12,6 +12,11 @@ struct Params {
     // An element stays when the upper 24 bits of its hash are below this.
     threshold: u32,
     scale: f32,
+    // Number of the first sample of x in its batch.
+    first: u32,
+    spare0: u32,
+    spare1: u32,
+    spare2: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -59,13 +64,13 @@ fn dropout(
     let end = min(first + p.span, p.spatial);
     let key_a = absorb(absorb(absorb(absorb(0u, step.seed_low), step.seed_high), step.number), p.stream);
     let key_b = absorb(key_a, p.stream);
-    let map_mask = mask(key_a, key_b, 4u * (sample * p.groups + group));
+    let map_mask = mask(key_a, key_b, 4u * ((p.first + sample) * p.groups + group));
     for (var at = first; at < end; at += 1u) {
         let i = (sample * p.spatial + at) * p.groups + group;
         if (WHOLE_MAPS != 0u) {
             x_buffer[i] = x(i) * map_mask;
         } else {
-            x_buffer[i] = x(i) * mask(key_a, key_b, 4u * i);
+            x_buffer[i] = x(i) * mask(key_a, key_b, 4u * (i + p.first * p.spatial * p.groups));
         }
     }
 }

@@ -3,7 +3,10 @@
 // params.across (1, 2, 4 or 8) neighbouring invocations own neighbouring columns, so that narrow products leave none idle.
 // It is no constant, because every pipeline more takes a browser time to compile before the first step.
 
-const GROUPS: u32 = 1u;
+struct Tile {
+    g0: Rows,
+}
+
 // Whether an invocation with nothing to write may end early.
 const INDEPENDENT: bool = true;
 
@@ -36,7 +39,6 @@ fn tile_step(acc: Tile, n: Anchors, at: Step, b: Columns) -> Tile {
             row_step(g.r6, load_row(n.a6, at), b),
             row_step(g.r7, load_row(n.a7, at), b),
         ),
-        acc.g1, acc.g2, acc.g3,
     );
 }
 
@@ -54,8 +56,11 @@ fn tile_step_across(acc: Tile, q: Quads, at: Step, b: Columns) -> Tile {
             row_step(g.r0, low[0], b), row_step(g.r1, low[1], b), row_step(g.r2, low[2], b), row_step(g.r3, low[3], b),
             row_step(g.r4, high[0], b), row_step(g.r5, high[1], b), row_step(g.r6, high[2], b), row_step(g.r7, high[3], b),
         ),
-        acc.g1, acc.g2, acc.g3,
     );
+}
+
+fn put_tile(row: u32, tile: Tile) {
+    put_rows(row, tile.g0);
 }
 
 @compute @workgroup_size(64)

@@ -13,7 +13,11 @@
 //
 // WGSL wants `enable subgroups;` here; naga 30 refuses it and takes the operations without, so browsers get the direct family.
 
-const GROUPS: u32 = SPREAD;
+// SPREAD of the groups are used.
+struct Tile {
+    g0: Rows, g1: Rows, g2: Rows, g3: Rows,
+}
+
 // Whether an invocation with nothing to write may end early.
 const INDEPENDENT: bool = false;
 
@@ -121,6 +125,17 @@ fn tile_step_across(acc: Tile, q: Quads, at: Step, b: Columns) -> Tile {
         );
     }
     return Tile(quads_step(acc.g0, b, low, 0u, high, 0u), acc.g1, acc.g2, acc.g3);
+}
+
+fn put_tile(row: u32, tile: Tile) {
+    put_rows(row, tile.g0);
+    if (SPREAD > 1u) {
+        put_rows(row + 8u, tile.g1);
+    }
+    if (SPREAD > 2u) {
+        put_rows(row + 16u, tile.g2);
+        put_rows(row + 24u, tile.g3);
+    }
 }
 
 @compute @workgroup_size(8)

@@ -15,11 +15,16 @@ struct SquaresParams {
     spare1: u32,
 }
 
+// Of what a block has not measured there are no rows, and some other tensor is bound in their place.
 struct MetricsParams {
     samples: u32,
+    pred_rows: u32,
+    sim_rows: u32,
+    unsup_rows: u32,
     partials: u32,
-    unsup_parts: u32,
     spare0: u32,
+    spare1: u32,
+    spare2: u32,
 }
 
 struct NormsParams {
@@ -119,7 +124,6 @@ fn sum_of_squared_differences(@builtin(workgroup_id) wid: vec3<u32>, @builtin(lo
 @group(0) @binding(0) var<uniform> metrics_p: MetricsParams;
 @group(0) @binding(1) var<storage, read_write> metrics_totals: array<u32, 12>;
 @group(0) @binding(2) var<storage, read> metrics_step: Step;
-// An input that the variant has not is some other tensor, not read.
 @group(0) @binding(3) var<storage, read> metrics_pred: array<vec2<f32>>;
 @group(0) @binding(4) var<storage, read> metrics_sim: array<f32>;
 @group(0) @binding(5) var<storage, read> metrics_squares: array<f32>;
@@ -141,30 +145,23 @@ fn add(word: u32, value: f32) {
 @compute @workgroup_size(64)
 fn metrics(@builtin(local_invocation_index) lane: u32) {
     var own = vec4<f32>(0.0);
-    for (var i = lane; i < metrics_p.samples; i += 64u) {
-        if (HAS_PRED != 0u) {
-            let row = metrics_pred[i];
-            own.x += row.x;
-            own.y += row.y;
-        }
-        if (HAS_SIM != 0u) {
-            own.z += metrics_sim[i];
-        }
+    for (var i = lane; i < metrics_p.pred_rows; i += 64u) {
+        let row = metrics_pred[i];
+        own.x += row.x;
+        own.y += row.y;
     }
-    if (HAS_NORM != 0u) {
-        for (var i = lane; i < metrics_p.partials; i += 64u) {
-            own.w += metrics_squares[i];
-        }
+    for (var i = lane; i < metrics_p.sim_rows; i += 64u) {
+        own.z += metrics_sim[i];
+    }
+    for (var i = lane; i < metrics_p.partials; i += 64u) {
+        own.w += metrics_squares[i];
+    }
+    var own_unsup = 0.0;
+    for (var i = lane; i < metrics_p.unsup_rows; i += 64u) {
+        own_unsup += metrics_unsup[i];
     }
     lane_metrics[lane] = own;
-    lane_unsup[lane] = 0.0;
-    if (HAS_UNSUP != 0u) {
-        var unsup = 0.0;
-        for (var i = lane; i < metrics_p.unsup_parts; i += 64u) {
-            unsup += metrics_unsup[i];
-        }
-        lane_unsup[lane] = unsup;
-    }
+    lane_unsup[lane] = own_unsup;
     workgroupBarrier();
     if (lane != 0u) {
         return;

@@ -19,6 +19,11 @@ struct Params {
     other: f32,             // and of two classes
     loss_scale: f32,        // 1 / N^2
     gradient_scale: f32,    // 4 weight / N^2
+    first: u32,             // sample that z begins with
+    count: u32,             // samples of z
+    spare0: u32,
+    spare1: u32,
+    spare2: u32,
 }
 
 const COSINE_EPS: f32 = 1e-8;
@@ -106,9 +111,11 @@ fn slice_moments(base: u32, slice: u32, slices: u32) -> Moments {
     return moments;
 }
 
-// Standard deviation over space of every map of a sample, with divisor spatial - 1.
-fn deviations(sample: u32, local: u32) {
-    let lanes = min(params.groups, THREADS);
+// Standard deviation over space of every map of a sample, with divisor spatial - 1. `one` is 1, and keeps what the loops
+// end with from being a function of the uniforms alone: where unrolled loops would make the shader much shorter, Mesa's
+// software driver (22.3) makes it anew for the values of the uniforms, at each dispatch, and keeps all of them.
+fn deviations(sample: u32, local: u32, one: u32) {
+    let lanes = min(params.groups * one, THREADS);
     let slices = THREADS / lanes;
     let lane = local % lanes;
     let slice = local / lanes;
@@ -118,7 +125,7 @@ fn deviations(sample: u32, local: u32) {
         let busy = group < params.groups && slice < slices;
         var moments = Moments(0.0, vec4<f32>(0.0), vec4<f32>(0.0));
         if (busy) {
-            moments = slice_moments(sample * params.spatial * params.groups + group, slice, slices);
+            moments = slice_moments((sample - params.first) * params.spatial * params.groups + group, slice, slices);
             part_mean[local] = moments.mean;
             part_square[local] = moments.square;
         }
@@ -140,12 +147,12 @@ fn feature(sample: u32, index: u32) -> vec4<f32> {
     if (SPATIAL_STD == 1u) {
         return features_stats[deviation_at(sample) + index];
     }
-    return features_z(sample * params.features + index);
+    return features_z((sample - params.first) * params.features + index);
 }
 
-// 1 for real channels, 0 for pad lanes.
-fn lane_mask(index: u32) -> vec4<f32> {
-    if (params.real_channels == 4u * params.groups) {
+// 1 for real channels, 0 for pad lanes. `one` as in `deviations`.
+fn lane_mask(index: u32, one: u32) -> vec4<f32> {
+    if (params.real_channels == 4u * params.groups * one) {
         return vec4<f32>(1.0);
     }
     let channel = 4u * (index % params.groups) + vec4<u32>(0u, 1u, 2u, 3u);
@@ -160,7 +167,7 @@ fn features(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let sample = linear_group(group, groups);
+    let sample = params.first + linear_group(group, groups);
     if (sample >= params.batch) {
         for (var i = local; sample < params.stride && i < params.features; i += THREADS) {
             features_u[sample * params.features + i] = vec4<f32>(0.0);
@@ -168,25 +175,25 @@ fn features(
         return;
     }
     if (SPATIAL_STD == 1u) {
-        deviations(sample, local);
+        deviations(sample, local, groups.z);
         storageBarrier();
     }
     let shift = feature(sample, 0u).x;
     var sum = vec4<f32>(0.0);
     for (var i = local; i < params.features; i += THREADS) {
-        sum += (feature(sample, i) - shift) * lane_mask(i);
+        sum += (feature(sample, i) - shift) * lane_mask(i, groups.z);
     }
     let count = f32((params.features / params.groups) * params.real_channels);
     let mean = workgroup_sum(local, sum) / count;
     var square = vec4<f32>(0.0);
     for (var i = local; i < params.features; i += THREADS) {
-        let centred = ((feature(sample, i) - shift) - mean) * lane_mask(i);
+        let centred = ((feature(sample, i) - shift) - mean) * lane_mask(i, groups.z);
         square += centred * centred;
     }
     let norm = sqrt(workgroup_sum(local, square));
     let scale = 1.0 / (norm + COSINE_EPS);
     for (var i = local; i < params.features; i += THREADS) {
-        let centred = ((feature(sample, i) - shift) - mean) * lane_mask(i);
+        let centred = ((feature(sample, i) - shift) - mean) * lane_mask(i, groups.z);
         features_u[sample * params.features + i] = centred * scale;
     }
     if (local == 0u) {

@@ -35,8 +35,8 @@ fn weights(
 @group(0) @binding(2) var<storage, read> apply_stats: array<vec4<f32>>;
 // Binding 3 is the input apply_z, updated in place.
 
-// z becomes its own gradient: df/dz = (z - mean) / (f (spatial - 1)); a constant map has none. A workgroup takes `slab` positions of THREADS channel
-// groups, or fewer groups and several positions at once.
+// z becomes its own gradient: df/dz = (z - mean) / (f (spatial - 1)); a constant map has none. A workgroup takes `slab`
+// positions of THREADS channel groups, or fewer groups and several positions at once.
 @compute @workgroup_size(THREADS)
 fn apply(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -48,10 +48,11 @@ fn apply(
     let blocks = ceil_div(params.groups, lanes);
     let slabs = ceil_div(params.spatial, params.slab);
     let tile = linear_group(group, groups);
-    let sample = tile / (blocks * slabs);
+    let local_sample = tile / (blocks * slabs);
+    let sample = params.first + local_sample;
     let channel = ((tile / slabs) % blocks) * lanes + local % lanes;
     let slice = local / lanes;
-    if (sample >= params.batch || channel >= params.groups || slice >= slices) {
+    if (local_sample >= params.count || channel >= params.groups || slice >= slices) {
         return;
     }
     let f = apply_stats[deviation_at(sample) + channel];
@@ -62,7 +63,7 @@ fn apply(
     let start = (tile % slabs) * params.slab;
     let end = min(start + params.slab, params.spatial);
     for (var position = start + slice; position < end; position += slices) {
-        let at = (sample * params.spatial + position) * params.groups + channel;
+        let at = (local_sample * params.spatial + position) * params.groups + channel;
         apply_z_buffer[at] = coefficient * (apply_z(at) - mean);
     }
 }

@@ -1,10 +1,11 @@
 // Adds up the parts of a split sum: out[i] = sum over p of parts[p * len + i] (+ bias of the column). An invocation a vec4,
-// in the order of the parts, so that equal inputs give equal bits. Constant: BIAS.
+// in the order of the parts, so that equal inputs give equal bits.
 
 struct Params {
     len: u32,       // vec4s of one part
     parts: u32,
     n4: u32,        // vec4s in a row
+    bias: u32,      // 1 with a bias; without one some other tensor is bound in its place and not read
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -26,7 +27,7 @@ fn sum_parts(
     for (var part = 0u; part < params.parts; part++) {
         sum += parts(part * params.len + index);
     }
-    if (BIAS == 1u) {
+    if (params.bias == 1u) {
         sum += bias[index % params.n4];
     }
     out[index] = sum;

@@ -3,7 +3,9 @@
 //
 // How the rows of A reach an invocation is the family's business: lanes_direct.wgsl or lanes_subgroup.wgsl, one of which
 // is joined to this file and holds the entry point. It calls the kernel's `compute`, which makes one tile out of
-// `tile_step`s and hands it to `put_tile`. A and B are read as a(i) and b(i), from buffers or from texels.
+// `tile_step`s and hands it to `put_tile`. How many groups a Tile has is the family's business too: a driver that takes
+// structs apart pays for every member, used or not, when it compiles. A and B are read as a(i) and b(i), from buffers or
+// from texels.
 // Everything is spelled out in named registers: a private array with a loop over it costs the software driver a factor of
 // four, because it unrolls nothing that holds memory or subgroup operations.
 
@@ -14,11 +16,6 @@ struct Row {
 
 struct Rows {
     r0: Row, r1: Row, r2: Row, r3: Row, r4: Row, r5: Row, r6: Row, r7: Row,
-}
-
-// Eight rows a group; GROUPS of them are used.
-struct Tile {
-    g0: Rows, g1: Rows, g2: Rows, g3: Rows,
 }
 
 // Four consecutive k of B: x[i] is the first vec4 column of row k + i, y[i] the second.
@@ -54,6 +51,7 @@ fn row_step(acc: Row, a: vec4<f32>, b: Columns) -> Row {
     return Row(x, fma(b.y[3], a.wwww, fma(b.y[2], a.zzzz, fma(b.y[1], a.yyyy, fma(b.y[0], a.xxxx, acc.y)))));
 }
 
+// Hands eight rows to the kernel's `put(row, values)`.
 fn put_rows(row: u32, g: Rows) {
     put(row, g.r0);
     put(row + 1u, g.r1);
@@ -63,16 +61,4 @@ fn put_rows(row: u32, g: Rows) {
     put(row + 5u, g.r5);
     put(row + 6u, g.r6);
     put(row + 7u, g.r7);
-}
-
-// Hands every row of the tile to the kernel's `put(row, values)`.
-fn put_tile(row: u32, tile: Tile) {
-    put_rows(row, tile.g0);
-    if (GROUPS > 1u) {
-        put_rows(row + 8u, tile.g1);
-    }
-    if (GROUPS > 2u) {
-        put_rows(row + 16u, tile.g2);
-        put_rows(row + 24u, tile.g3);
-    }
 }

@@ -123,7 +123,7 @@ fn convolution(conv: &Conv2d) -> [Case; 3] {
 
 /// Each different dispatch of a training step of `batch` samples, named after the block that it comes from first.
 pub fn of_network(title: &str, network: &Network, batch: u32) -> Vec<Case> {
-    let plan = Plan::new(network, Mode::Train, batch, &mut Pool::default());
+    let plan = Plan::new(network, Mode::Train, batch, &mut Pool::default()).expect("nothing limits its memory");
     let mut seen = HashSet::new();
     let mut cases = Vec::new();
     for stage in &plan.stages {

@@ -1,4 +1,4 @@
-//! Line charts with a logarithmic axis, as pictures: panels side by side that share both axes and the legend.
+//! Line charts as pictures: panels side by side that share both axes and the legend.
 //!
 //! Everything is drawn twice as large and scaled down at the end, which smooths the lines.
 
@@ -29,7 +29,19 @@ const GRID: Rgb<u8> = Rgb([225, 225, 225]);
 const COLOURS: [Rgb<u8>; 5] =
     [Rgb([0, 114, 178]), Rgb([230, 159, 0]), Rgb([0, 158, 115]), Rgb([213, 94, 0]), Rgb([204, 121, 167])];
 
-/// A named line through points; those that a logarithm cannot show are left out.
+/// A line with more points than that has no dots on them.
+const MOST_DOTS: usize = 100;
+
+/// How numbers lie along the axis y.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// From 0.
+    Linear,
+    /// By powers of ten.
+    Logarithmic,
+}
+
+/// A named line through points; those that the scale cannot show are left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     /// What the legend calls it.
@@ -47,12 +59,12 @@ pub struct Panel {
     pub lines: Vec<Line>,
 }
 
-/// Draws `panels` over a linear axis `x` and a logarithmic axis `y`, with these names.
-pub fn draw(panels: &[Panel], x: &str, y: &str) -> RgbImage {
+/// Draws `panels` over a linear axis `x` and an axis `y` of this scale, with these names.
+pub fn draw(panels: &[Panel], x: &str, y: &str, scale: Scale) -> RgbImage {
     let count = panels.len() as u32;
     let width = LEFT + count * (PLOT.0 + GAP);
     let mut canvas = Canvas(RgbImage::from_pixel(FINE * width, FINE * (TOP + PLOT.1 + BOTTOM), WHITE));
-    let axes = Axes::around(panels);
+    let axes = Axes::around(panels, scale);
     canvas.text(8, TOP - 2 * LETTER - 8, y);
     for (index, panel) in panels.iter().enumerate() {
         let left = LEFT + index as u32 * (PLOT.0 + GAP);
@@ -62,7 +74,8 @@ pub fn draw(panels: &[Panel], x: &str, y: &str) -> RgbImage {
         for (line, colour) in coloured(&panel.lines).rev() {
             let places: Vec<_> = line.points.iter().filter_map(|&point| axes.place(left, point)).collect();
             places.windows(2).for_each(|pair| canvas.stroke(pair[0], pair[1], 2.0, colour));
-            places.iter().for_each(|&place| canvas.stroke(place, place, 4.0, colour));
+            let dots = if places.len() > MOST_DOTS { &[] } else { &places[..] };
+            dots.iter().for_each(|&place| canvas.stroke(place, place, 4.0, colour));
         }
     }
     panels.iter().take(1).for_each(|panel| legend(&mut canvas, &panel.lines));
@@ -90,68 +103,80 @@ fn width_of(text: &str) -> u32 {
     LETTER * text.chars().count() as u32
 }
 
-/// What the axes span: numbers along x, powers of ten along y.
+/// What the axes span: numbers along x, numbers or powers of ten along y.
 struct Axes {
     x: RangeInclusive<f64>,
-    decades: RangeInclusive<i32>,
+    y: RangeInclusive<f64>,
+    scale: Scale,
 }
 
 impl Axes {
-    fn around(panels: &[Panel]) -> Self {
+    fn around(panels: &[Panel], scale: Scale) -> Self {
         let points = || panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
         let right = points().map(|point| point.0).fold(1.0, f64::max);
-        let logs = || points().map(|point| point.1.log10()).filter(|log| log.is_finite());
-        let low = logs().fold(f64::INFINITY, f64::min);
-        let high = logs().fold(f64::NEG_INFINITY, f64::max);
-        let decades =
-            if low <= high { low.floor() as i32..=(high.ceil() as i32).max(low.floor() as i32 + 1) } else { 0..=1 };
-        Self { x: 0.0..=right, decades }
+        let heights = || points().filter_map(|point| scale.height(point.1));
+        let low = heights().fold(f64::INFINITY, f64::min);
+        let high = heights().fold(f64::NEG_INFINITY, f64::max);
+        let y = match scale {
+            Scale::Linear => 0.0..=high.max(f64::MIN_POSITIVE),
+            Scale::Logarithmic if low <= high => low.floor()..=high.ceil().max(low.floor() + 1.0),
+            Scale::Logarithmic => 0.0..=1.0,
+        };
+        Self { x: 0.0..=right, y, scale }
     }
 
     /// Where a point lies in the panel whose plot begins at `left`.
     fn place(&self, left: u32, (x, y): (f64, f64)) -> Option<(f64, f64)> {
-        let log = Some(y.log10()).filter(|log| log.is_finite())?;
-        let (low, high) = (f64::from(*self.decades.start()), f64::from(*self.decades.end()));
+        self.scale.height(y).map(|height| self.at(left, x, height))
+    }
+
+    /// The same for a height in the scale's own units.
+    fn at(&self, left: u32, x: f64, height: f64) -> (f64, f64) {
         let along = (x - self.x.start()) / (self.x.end() - self.x.start());
-        let up = (log - low) / (high - low);
-        Some((f64::from(left) + along * f64::from(PLOT.0), f64::from(TOP) + (1.0 - up) * f64::from(PLOT.1)))
+        let up = (height - self.y.start()) / (self.y.end() - self.y.start());
+        (f64::from(left) + along * f64::from(PLOT.0), f64::from(TOP) + (1.0 - up) * f64::from(PLOT.1))
     }
 
     /// Grid, ticks and frame; numbers along y where `first`.
     fn draw(&self, canvas: &mut Canvas, left: u32, first: bool, name: &str) {
-        let (low, high) = (10f64.powi(*self.decades.start()), 10f64.powi(*self.decades.end()));
-        let step = tick_step(f64::from(self.decades.end() - self.decades.start())) as usize;
-        for decade in self.decades.clone().step_by(step.max(1)) {
-            let y = 10f64.powi(decade);
-            self.grid(canvas, left, (*self.x.start(), y), (*self.x.end(), y));
-            if let (true, Some((_, row))) = (first, self.place(left, (0.0, y))) {
-                let text = format!("1e{decade}");
-                canvas.text(left - width_of(&text) - 6, row as u32 - LETTER / 2, &text);
-            }
+        let [(x0, x1), (y0, y1)] = [&self.x, &self.y].map(|span| (*span.start(), *span.end()));
+        let mut line = |from: (f64, f64), to: (f64, f64), width: f64, colour: Rgb<u8>| {
+            canvas.stroke(self.at(left, from.0, from.1), self.at(left, to.0, to.1), width, colour);
+        };
+        ticks(&self.y).for_each(|tick| line((x0, tick), (x1, tick), 1.0, GRID));
+        ticks(&self.x).for_each(|tick| line((tick, y0), (tick, y1), 1.0, GRID));
+        line((x0, y0), (x1, y0), 1.5, INK);
+        line((x0, y0), (x0, y1), 1.5, INK);
+        for tick in ticks(&self.y).filter(|_| first) {
+            let text = match self.scale {
+                Scale::Linear => format!("{tick}"),
+                Scale::Logarithmic => format!("1e{tick}"),
+            };
+            let row = self.at(left, x0, tick).1 as u32 - LETTER / 2;
+            canvas.text((left - 6).saturating_sub(width_of(&text)), row, &text);
         }
-        let step = tick_step(self.x.end() - self.x.start());
-        for tick in (0..).map(|index| f64::from(index) * step).take_while(|tick| tick <= self.x.end()) {
-            self.grid(canvas, left, (tick, low), (tick, high));
-            if let Some((column, _)) = self.place(left, (tick, low)) {
-                let text = format!("{tick}");
-                canvas.text(column as u32 - width_of(&text) / 2, TOP + PLOT.1 + 8, &text);
-            }
-        }
-        for (from, to) in
-            [((*self.x.start(), low), (*self.x.end(), low)), ((*self.x.start(), low), (*self.x.start(), high))]
-        {
-            if let (Some(from), Some(to)) = (self.place(left, from), self.place(left, to)) {
-                canvas.stroke(from, to, 1.5, INK);
-            }
+        for tick in ticks(&self.x) {
+            let text = format!("{tick}");
+            let column = self.at(left, tick, y0).0 as u32 - width_of(&text) / 2;
+            canvas.text(column, TOP + PLOT.1 + 8, &text);
         }
         canvas.text(left + PLOT.0.saturating_sub(width_of(name)) / 2, TOP + PLOT.1 + LETTER + 20, name);
     }
+}
 
-    fn grid(&self, canvas: &mut Canvas, left: u32, from: (f64, f64), to: (f64, f64)) {
-        if let (Some(from), Some(to)) = (self.place(left, from), self.place(left, to)) {
-            canvas.stroke(from, to, 1.0, GRID);
-        }
+impl Scale {
+    /// Where a number lies, in the scale's own units.
+    fn height(self, y: f64) -> Option<f64> {
+        let height = if self == Self::Linear { y } else { y.log10() };
+        Some(height).filter(|height| height.is_finite())
     }
+}
+
+/// Round numbers within `span`, from its start.
+fn ticks(span: &RangeInclusive<f64>) -> impl Iterator<Item = f64> + use<> {
+    let (start, end) = (*span.start(), *span.end());
+    let step = tick_step(end - start);
+    (0..).map(move |index| start + f64::from(index) * step).take_while(move |tick| *tick <= end)
 }
 
 /// The smallest of 1, 2, 5, 10, 20, ... that cuts `span` into few enough pieces.
@@ -206,7 +231,7 @@ mod tests {
     #[test]
     fn points_lie_where_their_logarithms_say() {
         let panels = [panel(&[(0.0, 1e-4), (10.0, 1.0)])];
-        let axes = Axes::around(&panels);
+        let axes = Axes::around(&panels, Scale::Logarithmic);
         let (width, height) = (f64::from(PLOT.0), f64::from(PLOT.1));
         let (left, top) = (f64::from(LEFT), f64::from(TOP));
         assert_eq!(axes.place(LEFT, (0.0, 1e-4)), Some((left, top + height)));
@@ -214,14 +239,18 @@ mod tests {
         let middle = axes.place(LEFT, (5.0, 1e-2)).unwrap();
         assert!((middle.0 - left - width / 2.0).abs() < 1e-9 && (middle.1 - top - height / 2.0).abs() < 1e-9);
         assert_eq!(axes.place(LEFT, (5.0, 0.0)), None);
+        let axes = Axes::around(&[panel(&[(0.0, 2.0), (10.0, 4.0)])], Scale::Linear);
+        assert_eq!(axes.place(LEFT, (0.0, 2.0)), Some((left, top + height / 2.0)));
     }
 
     #[test]
     fn a_line_has_its_colour_and_nothing_is_needed_to_draw() {
-        let picture = draw(&[panel(&[(0.0, 1.0), (10.0, 1.0), (10.0, 10.0)])], "x", "y");
+        let picture = draw(&[panel(&[(0.0, 1.0), (10.0, 1.0), (10.0, 10.0)])], "x", "y", Scale::Logarithmic);
         let along = picture.get_pixel(LEFT + PLOT.0 / 2, TOP + PLOT.1 - 1);
         assert!(along.0[2] > along.0[0], "{along:?} is not blue");
-        draw(&[panel(&[]), panel(&[(1.0, 0.0), (2.0, f64::NAN)])], "x", "y");
+        for scale in [Scale::Linear, Scale::Logarithmic] {
+            draw(&[panel(&[]), panel(&[(1.0, 0.0), (2.0, f64::NAN)])], "x", "y", scale);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::nn::Architecture;
 use crate::run::{Settings, TrainFlags};
 use crate::train::{Position, Session};
 
-use super::chart::{self, Line, Panel};
+use super::chart::{self, Line, Panel, Scale};
 use super::engine;
 use super::error::CliError;
 use super::output;
@@ -143,7 +143,7 @@ fn write(folder: &Path, runs: &[Run]) -> Result<[PathBuf; 2], CliError> {
     fs::create_dir_all(folder).map_err(|error| CliError::unwritable(folder, error))?;
     let picture = folder.join(STEM).with_extension("png");
     let numbers = folder.join(STEM).with_extension("csv");
-    chart::draw(&panels(runs), "block", "gradient norm")
+    chart::draw(&panels(runs), "block", "gradient norm", Scale::Logarithmic)
         .save_with_format(&picture, ImageFormat::Png)
         .map_err(|error| CliError::unwritable(&picture, error))?;
     fs::write(&numbers, csv(runs)).map_err(|error| CliError::unwritable(&numbers, error))?;

@@ -15,6 +15,7 @@ mod engine;
 mod error;
 mod eval;
 mod letters;
+mod memory;
 mod output;
 mod plan;
 mod predict;

@@ -107,11 +107,10 @@ fn closest(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gemm::Tuning;
     use crate::nn::Model;
     use crate::run::Settings;
-    use crate::run::engine;
-    use crate::train::{Mode, Plan, Pool};
+    use crate::run::engine::Capabilities;
+    use crate::run::memory::Planned;
 
     #[test]
     fn mistakes_in_a_file_are_placed() {
@@ -139,9 +138,9 @@ mod tests {
                     "{name}: {built} million parameters, paper {millions}"
                 );
             }
-            let network = engine::network(model, settings.train.clone(), &settings.spec, Tuning::portable());
-            let plan = Plan::new(&network, Mode::Train, settings.train.batch_size as u32, &mut Pool::default());
-            assert!(plan.flops() > 0, "{name}");
+            let planned = Planned::new(&settings, &Capabilities::webgpu());
+            let planned = planned.unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(planned.plan.flops() > 0, "{name}");
         }
     }
 }

@@ -125,28 +125,42 @@ impl RunFolder {
         self.replace(METRICS, kept.as_bytes())
     }
 
-    /// Replaces the checkpoint, and with `best` also that of the lowest error.
+    /// Replaces the checkpoint by what `write` writes to the file that it is given, and with `best` also that of the lowest
+    /// error.
     ///
     /// # Errors
-    /// If a file cannot be written.
-    pub fn write_checkpoint(&self, bytes: &[u8], best: bool) -> Result<(), CliError> {
-        if best {
-            self.replace(BEST, bytes)?;
-        }
-        self.replace(CHECKPOINT, bytes)
+    /// Those of `write`, or if a file cannot be written.
+    pub fn write_checkpoint(
+        &self,
+        best: bool,
+        write: impl FnOnce(&Path) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        self.replace_by(CHECKPOINT, |path| {
+            write(path)?;
+            if best {
+                let copy = |to: &Path| fs::copy(path, to).map(|_| ()).map_err(|error| CliError::unwritable(to, error));
+                self.replace_by(BEST, copy)?;
+            }
+            Ok(())
+        })
     }
 
     fn replace(&self, name: &str, content: &[u8]) -> Result<(), CliError> {
+        self.replace_by(name, |path| fs::write(path, content).map_err(|error| CliError::unwritable(path, error)))
+    }
+
+    fn replace_by(&self, name: &str, write: impl FnOnce(&Path) -> Result<(), CliError>) -> Result<(), CliError> {
         let path = self.path.join(name);
-        let write = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
-            file.write_all(content)?;
-            file.as_file().sync_all()?;
-            share(file.as_file())?;
-            file.persist(&path)?;
-            Ok(())
+        let unwritable = |error: std::io::Error| CliError::unwritable(&path, error);
+        let beside = tempfile::NamedTempFile::new_in(&self.path).map_err(unwritable)?.into_temp_path();
+        write(&beside)?;
+        let settle = || -> std::io::Result<()> {
+            let file = fs::File::open(&beside)?;
+            file.sync_all()?;
+            share(&file)
         };
-        write().map_err(|error| CliError::unwritable(&path, error))
+        settle().map_err(unwritable)?;
+        beside.persist(&path).map_err(|error| unwritable(error.error))
     }
 }
 
@@ -196,7 +210,8 @@ mod tests {
     #[test]
     fn a_run_is_not_replaced_by_accident() {
         let dir = tempfile::tempdir().unwrap();
-        RunFolder::create(dir.path(), false).unwrap().write_checkpoint(b"x", true).unwrap();
+        let put = |path: &Path| fs::write(path, b"x").map_err(|error| CliError::unwritable(path, error));
+        RunFolder::create(dir.path(), false).unwrap().write_checkpoint(true, put).unwrap();
         let error = RunFolder::create(dir.path(), false).unwrap_err().to_string();
         assert!(error.contains("--resume") && error.contains("--overwrite"), "{error}");
         RunFolder::create(dir.path(), true).unwrap();

@@ -16,6 +16,7 @@ use crate::train::{EpochReport, Position, Session};
 
 use super::engine;
 use super::error::CliError;
+use super::memory::{self, MemoryCheck};
 use super::output;
 use super::progress::{EpochProgress, Voice, epoch_table};
 use super::recipe::{MadeBy, Recipe};
@@ -42,6 +43,9 @@ pub struct TrainArgs {
     /// Print one JSON object a line instead of text
     #[arg(long)]
     pub json: bool,
+    /// At the end, compare the memory that was planned with what wgpu and the system say is taken
+    #[arg(long)]
+    pub check_memory: bool,
     /// Do not print the table of the blocks' statistics behind every epoch
     #[arg(long)]
     pub no_print_stats: bool,
@@ -90,6 +94,8 @@ impl Start {
             epochs: config.train.epochs,
             data: config.train.data,
             adapter: config.train.adapter,
+            memory_budget: config.train.memory_budget,
+            max_binding: config.train.max_binding,
             ..TrainFlags::default()
         };
         let settings = Settings::resumed(&checkpoint.state, &args.flags.over(&kept), None)?;
@@ -149,8 +155,10 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
 
     let plans = Session::plans(&data, start.settings.train.batch_size);
     let trainer = engine::trainer(&gpu, &start.settings, &plans, start.checkpoint.as_ref())?;
+    memory::announce(voice, &trainer, &start.settings)?;
+    let check = args.check_memory.then(|| MemoryCheck::new(&trainer));
     let session = Session::new(trainer, &data, start.position());
-    Run { start, gpu, folder, voice, session, epochs, best: None }.go()
+    Run { start, gpu, folder, voice, session, epochs, best: None, check }.go()
 }
 
 fn config_of(start: &Start, gpu: &Gpu) -> Recipe {
@@ -216,6 +224,7 @@ struct Run<'d> {
     /// Of the whole run.
     epochs: usize,
     best: Option<f64>,
+    check: Option<MemoryCheck>,
 }
 
 impl Run<'_> {
@@ -229,6 +238,9 @@ impl Run<'_> {
                 Some(error) => last = Some(error),
                 None => return self.stop(),
             }
+        }
+        if let Some(check) = &self.check {
+            check.print(self.voice)?;
         }
         self.farewell(last, began.elapsed().as_secs_f64())
     }
@@ -259,6 +271,9 @@ impl Run<'_> {
             self.best = Some(test.error_percent);
         }
         self.save(best)?;
+        if let Some(check) = &mut self.check {
+            check.look(&self.session.trainer);
+        }
         epoch_table(self.voice, epochs, &train, &test, rate)?;
         Ok(Some(test.error_percent))
     }
@@ -275,11 +290,10 @@ impl Run<'_> {
     }
 
     fn save(&mut self, best: bool) -> Result<(), CliError> {
-        let making = crate::run::engine::checkpoint(&mut self.session, &self.start.settings, self.best);
-        let bytes = block_on(&self.gpu, making)?
-            .to_bytes()
-            .map_err(|error| CliError::Failed(format!("the checkpoint cannot be made: {error}")))?;
-        self.folder.write_checkpoint(&bytes, best)
+        let Self { gpu, session, start, best: least, .. } = self;
+        self.folder.write_checkpoint(best, |path| {
+            crate::run::engine::write_checkpoint(path, gpu, session, &start.settings, *least)
+        })
     }
 
     /// Ctrl-C: saves what there is, if it is sound, and says how to go on.

@@ -94,14 +94,33 @@ impl Gpu {
         }
     }
 
+    /// Forgets that there was no room, when what there was no room for is gone and less is tried.
+    pub fn forget_no_room(&self) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*failure, Some(GpuError::OutOfMemory(_))) {
+            *failure = None;
+        }
+    }
+
     /// A buffer of `bytes` bytes, zeroed by WebGPU.
     ///
     /// # Errors
     /// [`GpuError::TooLarge`] where the adapter cannot hold it in one buffer.
     pub fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
         let storage = usage.contains(wgpu::BufferUsages::STORAGE);
-        let binding = if storage { self.limits.max_storage_buffer_binding_size } else { u64::MAX };
-        let limit = binding.min(self.limits.max_buffer_size);
+        let limit = if storage { self.limits.max_storage_buffer_binding_size } else { u64::MAX };
+        if bytes > limit {
+            return Err(GpuError::TooLarge { what: label.to_owned(), bytes, limit });
+        }
+        self.arena(label, bytes, usage)
+    }
+
+    /// A buffer of which only stretches are bound, so that it may have more bytes than a binding.
+    ///
+    /// # Errors
+    /// [`GpuError::TooLarge`] where the adapter has no such large buffers.
+    pub fn arena(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+        let limit = self.limits.max_buffer_size;
         if bytes > limit {
             return Err(GpuError::TooLarge { what: label.to_owned(), bytes, limit });
         }
@@ -131,6 +150,19 @@ impl Gpu {
     pub fn submit(&self, commands: wgpu::CommandBuffer) -> Result<(), GpuError> {
         self.submitted.fetch_add(1, Ordering::Relaxed);
         self.queue.submit([commands]);
+        self.check()
+    }
+
+    /// Writes `bytes` to the beginning of `buffer`. On the desktop it waits until that is done, so that the copies which
+    /// wgpu makes on the way do not pile up.
+    ///
+    /// # Errors
+    /// What the device has reported so far.
+    pub fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<(), GpuError> {
+        self.queue.write_buffer(buffer, 0, bytes);
+        self.queue.submit([]);
+        // An error here is a lost device, which is what the check finds.
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
         self.check()
     }
 

@@ -26,6 +26,15 @@ impl Stage {
     }
 }
 
+/// Uniform bindings begin at multiples of this many bytes, on every adapter.
+const UNIFORM_ALIGNMENT: usize = 256;
+
+/// Bytes of the uniforms of `stages`: the numbers that their dispatches come with.
+pub fn uniform_bytes(stages: &[Stage]) -> u64 {
+    let dispatches = stages.iter().flat_map(|stage| &stage.dispatches);
+    dispatches.map(|dispatch| dispatch.params.len().next_multiple_of(UNIFORM_ALIGNMENT) as u64).sum::<u64>().max(16)
+}
+
 /// Where a tensor lies.
 #[derive(Debug, Clone)]
 pub struct BufferSpan {
@@ -93,16 +102,16 @@ impl Program {
         place: impl Fn(TensorId) -> BufferSpan,
         mirrors: &[Mirror],
     ) -> Result<Self, GpuError> {
-        let align = u64::from(gpu.limits.min_uniform_buffer_offset_alignment);
-        let mut uniforms = Vec::new();
+        let mut uniforms = vec![0; uniform_bytes(&stages) as usize];
         let mut offsets = Vec::new();
+        let mut end = 0;
         for dispatch in stages.iter().flat_map(|stage| &stage.dispatches) {
-            uniforms.resize((uniforms.len() as u64).next_multiple_of(align) as usize, 0);
-            offsets.push(uniforms.len() as u64);
-            uniforms.extend_from_slice(&dispatch.params);
+            offsets.push(end as u64);
+            uniforms[end..end + dispatch.params.len()].copy_from_slice(&dispatch.params);
+            end += dispatch.params.len().next_multiple_of(UNIFORM_ALIGNMENT);
         }
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let arena = gpu.buffer("uniforms", (uniforms.len() as u64).max(16), usage)?;
+        let arena = gpu.buffer("uniforms", uniforms.len() as u64, usage)?;
         gpu.queue.write_buffer(&arena, 0, &uniforms);
         let mut offsets = offsets.into_iter();
         let mut compiled = Vec::with_capacity(stages.len());

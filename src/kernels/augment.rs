@@ -49,6 +49,8 @@ struct Params {
     height: u32,
     width: u32,
     row: u32,
+    first: u32,
+    spare: [u32; 3],
 }
 
 const SHADER: Shader = Shader::new("augment", &[COMMON, include_str!("../../shaders/augment.wgsl")]);
@@ -101,6 +103,11 @@ impl Augment {
 
     /// `pixels` (packed bytes), `crops` (one [`CropFlip`] a picture) → `out`, `f32 [N, H, W, 4]`.
     pub fn dispatch(&self, pixels: Slice, crops: Slice, out: Slice) -> Dispatch {
+        self.dispatch_from(0, pixels, crops, out)
+    }
+
+    /// The same for N pictures from number `first` of those in `pixels` and `crops`.
+    pub fn dispatch_from(&self, first: u32, pixels: Slice, crops: Slice, out: Slice) -> Dispatch {
         let mut params = Params {
             mean: [0.0; 4],
             inverse_std: [0.0; 4],
@@ -108,6 +115,8 @@ impl Augment {
             height: self.height,
             width: self.width,
             row: self.row(),
+            first,
+            spare: [0; 3],
         };
         for channel in 0..self.channels.min(3) as usize {
             params.mean[channel] = self.mean[channel];
@@ -160,7 +169,8 @@ struct CutoutParams {
     row: u32,
     holes: u32,
     half: i32,
-    spare: [u32; 2],
+    first: u32,
+    spare: u32,
 }
 
 impl Cutout {
@@ -171,11 +181,16 @@ impl Cutout {
 
     /// Clears `pictures` where `holes` says.
     pub fn dispatch(&self, holes: Slice, pictures: Slice) -> Dispatch {
+        self.dispatch_from(0, holes, pictures)
+    }
+
+    /// The same for N pictures, whose holes are those of the pictures from number `first` in `holes`.
+    pub fn dispatch_from(&self, first: u32, holes: Slice, pictures: Slice) -> Dispatch {
         // A hole that reaches a side further than the picture is large covers no more than one that reaches that far.
         let half = self.half.min(self.height.max(self.width)) as i32;
         let Self { batch, height, width, holes: count, .. } = *self;
         let row = row(height, width, self.rows);
-        let params = CutoutParams { batch, height, width, row, holes: count, half, spare: [0; 2] };
+        let params = CutoutParams { batch, height, width, row, holes: count, half, first, spare: 0 };
         let groups = grid((batch * height * width).div_ceil(THREADS));
         Dispatch::new("cutout", cutout_pipeline(self.rows), &params, groups).reads(holes).writes(pictures)
     }

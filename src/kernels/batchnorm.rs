@@ -7,7 +7,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::activation::ACTIVATION;
-use super::sweep::{SWEEP, Sweep, line};
+use super::sweep::{RowChunk, SWEEP, Sweep, line};
 use super::{Activation, COMMON};
 use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice};
 
@@ -38,7 +38,10 @@ struct Params {
     slots: u32,
     epsilon: f32,
     momentum: f32,
-    spare: [u32; 2],
+    chunk_rows: u32,
+    chunk_slots: u32,
+    first_slot: u32,
+    spare: [u32; 3],
 }
 
 /// Normalisation over the rows of `[rows, channels]`: `rows` is `N*H*W` (or `N`), `channels` a multiple of 4.
@@ -66,7 +69,12 @@ pub struct Normalised {
 impl BatchNorm {
     /// Bytes of the workspace that [`Self::statistics`] and the backward pass need (one at a time).
     pub fn workspace_bytes(&self) -> u64 {
-        let sweep = Sweep::reduction(self.rows, self.channels);
+        self.chunked_workspace_bytes(self.rows)
+    }
+
+    /// The same where the rows come in chunks of `chunk_rows`.
+    pub fn chunked_workspace_bytes(&self, chunk_rows: u32) -> u64 {
+        let sweep = Sweep::chunked(self.rows, self.channels, chunk_rows);
         u64::from(sweep.slots().max(1)) * u64::from(sweep.groups) * 32
     }
 
@@ -86,18 +94,38 @@ impl BatchNorm {
         running: Slice,
         saved: Slice,
     ) -> Vec<Dispatch> {
-        let sweep = Sweep::reduction(self.rows, self.channels);
-        let partial = dispatch("batchnorm statistics", "statistics_partial", Activation::None, sweep)
+        let partial = self.statistics_partial(RowChunk::whole(self.rows), x, workspace);
+        vec![partial, self.statistics_finish(self.rows, momentum, workspace, running, saved)]
+    }
+
+    /// The first step of [`Self::statistics`] for one chunk of the rows, `x` `[rows of the chunk, channels]`: its moments go to
+    /// their place in the workspace of all.
+    pub fn statistics_partial(&self, chunk: RowChunk, x: Slice, workspace: Slice) -> Dispatch {
+        let (sweep, first_slot) = Sweep::chunked(self.rows, self.channels, chunk.size).chunk(chunk.index);
+        let params = Params { first_slot, ..params(sweep) };
+        let pipeline = pipeline("statistics_partial", Activation::None, false);
+        Dispatch::new("batchnorm statistics", pipeline, &params, sweep.workgroups())
             .loads(x)
             .writes(workspace)
-            .flops(4 * self.elements());
+            .flops(4 * u64::from(sweep.rows) * u64::from(self.channels))
+    }
+
+    /// Its second step, when all chunks of `chunk_rows` rows have done the first.
+    pub fn statistics_finish(
+        &self,
+        chunk_rows: u32,
+        momentum: f32,
+        workspace: Slice,
+        running: Slice,
+        saved: Slice,
+    ) -> Dispatch {
+        let sweep = Sweep::chunked(self.rows, self.channels, chunk_rows);
         let pipeline = pipeline("statistics_finish", Activation::None, false);
         let params = Params { momentum, ..params(sweep) };
-        let finish = Dispatch::new("batchnorm statistics finish", pipeline, &params, line(sweep.groups))
+        Dispatch::new("batchnorm statistics finish", pipeline, &params, line(sweep.groups))
             .reads(workspace)
             .writes(running)
-            .writes(saved);
-        vec![partial, finish]
+            .writes(saved)
     }
 
     /// Evaluation: `saved` from the `running` statistics.
@@ -171,7 +199,10 @@ fn params(sweep: Sweep) -> Params {
         slots: sweep.slots(),
         epsilon: EPSILON,
         momentum: MOMENTUM,
-        spare: [0; 2],
+        chunk_rows: sweep.chunk_rows.max(1),
+        chunk_slots: sweep.chunk_slots().max(1),
+        first_slot: 0,
+        spare: [0; 3],
     }
 }
 

@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 use super::activation::ACTIVATION;
 use super::batchnorm::{BatchNorm, Normalised};
 use super::pool::PoolGeometry;
-use super::sweep::{SWEEP, Sweep, line};
+use super::sweep::{RowChunk, SWEEP, Sweep, line};
 use super::{Activation, COMMON};
 use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice};
 
@@ -42,6 +42,9 @@ struct Params {
     pad_w: u32,
     pooled_height: u32,
     pooled_width: u32,
+    first_slot: u32,
+    all_rows: u32,
+    spare: [u32; 2],
 }
 
 /// Where the gradient of `h` comes from, and where the gradient of `y` goes. With neither source it is zero.
@@ -69,19 +72,26 @@ impl BatchNorm {
     /// `y` over `upstream.gradient`: partial sums, their sums, the gradient. The workspace is the one of
     /// [`Self::workspace_bytes`].
     pub fn backward(&self, of: Normalised, upstream: Upstream, daffine: Slice, workspace: Slice) -> Vec<Dispatch> {
+        let mut all = self.backward_affine(of, upstream, daffine, workspace);
+        all.push(self.backward_input(of, upstream, daffine, self.rows));
+        all
+    }
+
+    /// The gradient of `y` over `upstream.gradient`, from the sums in `daffine`, for a chunk of a batch: of its `all_rows`
+    /// rows `y` and the gradient are [`Self::rows`].
+    pub fn backward_input(&self, of: Normalised, upstream: Upstream, daffine: Slice, all_rows: u32) -> Dispatch {
         let pooled = upstream.windows().map_or(of.y, |(slice, _)| slice);
         let sweep = Sweep::elementwise(self.rows, self.channels);
-        let input = dispatch("batchnorm backward input", "input", of.activation, &upstream, sweep)
+        let params = Params { all_rows, ..params(&upstream, sweep) };
+        let pipeline = pipeline("input", of.activation, upstream.dense, upstream.windows().is_some());
+        Dispatch::new("batchnorm backward input", pipeline, &params, sweep.workgroups())
             .loads(pooled)
             .loads(of.y)
             .reads(of.saved)
             .reads(of.affine)
             .reads(daffine)
             .updates(upstream.gradient)
-            .flops(9 * self.elements());
-        let mut all = self.backward_affine(of, upstream, daffine, workspace);
-        all.push(input);
-        all
+            .flops(9 * self.elements())
     }
 
     /// The gradients of gamma and beta alone; `upstream.gradient` is only read.
@@ -92,34 +102,44 @@ impl BatchNorm {
         daffine: Slice,
         workspace: Slice,
     ) -> Vec<Dispatch> {
-        let sweep = Sweep::reduction(self.rows, self.channels);
+        let sums = self.backward_sums(RowChunk::whole(self.rows), of, upstream, workspace);
+        vec![sums, self.backward_finish(self.rows, workspace, daffine)]
+    }
+
+    /// The partial sums of one chunk of the rows, whose parts `of.y` and `upstream` are, in their place in the workspace.
+    pub fn backward_sums(&self, chunk: RowChunk, of: Normalised, upstream: Upstream, workspace: Slice) -> Dispatch {
+        let (sweep, first_slot) = Sweep::chunked(self.rows, self.channels, chunk.size).chunk(chunk.index);
         let pooled = upstream.windows().map_or(of.y, |(slice, _)| slice);
         let dense = if upstream.dense { upstream.gradient } else { of.y };
-        let sums = dispatch("batchnorm backward sums", "sums", of.activation, &upstream, sweep)
+        let params = Params { first_slot, ..params(&upstream, sweep) };
+        let pipeline = pipeline("sums", of.activation, upstream.dense, upstream.windows().is_some());
+        Dispatch::new("batchnorm backward sums", pipeline, &params, sweep.workgroups())
             .loads(pooled)
             .loads(of.y)
             .reads(of.saved)
             .reads(of.affine)
             .loads(dense)
             .writes(workspace)
-            .flops(7 * self.elements());
-        let params = params(&upstream, sweep);
-        let finish = Dispatch::new(
-            "batchnorm backward finish",
-            pipeline("finish", Activation::None, false, false),
-            &params,
-            line(2 * sweep.groups),
-        )
-        .reads(workspace)
-        .writes(daffine);
-        vec![sums, finish]
+            .flops(7 * u64::from(sweep.rows) * u64::from(self.channels))
+    }
+
+    /// The gradients of gamma and beta from the partial sums of all chunks of `chunk_rows` rows.
+    pub fn backward_finish(&self, chunk_rows: u32, workspace: Slice, daffine: Slice) -> Dispatch {
+        let sweep = Sweep::chunked(self.rows, self.channels, chunk_rows);
+        let none = Upstream { gradient: daffine, dense: false, pooled: None };
+        let pipeline = pipeline("finish", Activation::None, false, false);
+        let groups = line(2 * sweep.groups);
+        Dispatch::new("batchnorm backward finish", pipeline, &params(&none, sweep), groups)
+            .reads(workspace)
+            .writes(daffine)
     }
 
     /// Without normalisation: writes `dy = dh * act'(y)` over `upstream.gradient`.
     pub fn backward_activation(&self, y: Slice, upstream: Upstream, activation: Activation) -> Dispatch {
         let sweep = Sweep::elementwise(self.rows, self.channels);
         let pooled = upstream.windows().map_or(y, |(slice, _)| slice);
-        dispatch("activation backward", "activation", activation, &upstream, sweep)
+        let pipeline = pipeline("activation", activation, upstream.dense, upstream.windows().is_some());
+        Dispatch::new("activation backward", pipeline, &params(&upstream, sweep), sweep.workgroups())
             .loads(pooled)
             .loads(y)
             .updates(upstream.gradient)
@@ -146,18 +166,10 @@ fn params(upstream: &Upstream, sweep: Sweep) -> Params {
         pad_w: pool.pad_w,
         pooled_height: pool.out_height(),
         pooled_width: pool.out_width(),
+        first_slot: 0,
+        all_rows: sweep.rows,
+        spare: [0; 2],
     }
-}
-
-fn dispatch(
-    label: &'static str,
-    entry: &'static str,
-    activation: Activation,
-    upstream: &Upstream,
-    sweep: Sweep,
-) -> Dispatch {
-    let pipeline = pipeline(entry, activation, upstream.dense, upstream.windows().is_some());
-    Dispatch::new(label, pipeline, &params(upstream, sweep), sweep.workgroups())
 }
 
 fn pipeline(entry: &'static str, activation: Activation, dense: bool, pooled: bool) -> Pipeline {

@@ -29,6 +29,8 @@ struct Params {
     stream: u32,
     threshold: u32,
     scale: f32,
+    first: u32,
+    spare: [u32; 3],
 }
 
 /// Dropout on `[batch, spatial, channels]`.
@@ -61,6 +63,11 @@ impl Dropout {
 
     /// Multiplies `x` with the mask of the step. `step` is the buffer of [`super::StepParams`].
     pub fn forward(&self, step: Slice, x: Slice) -> Dispatch {
+        self.forward_from(0, step, x)
+    }
+
+    /// The same for a run of a larger batch, in which the first sample of `x` has number `first`.
+    pub fn forward_from(&self, first: u32, step: Slice, x: Slice) -> Dispatch {
         let slots = self.spatial.div_ceil(SPAN).max(1);
         let params = Params {
             batch: self.batch,
@@ -71,6 +78,8 @@ impl Dropout {
             stream: self.stream,
             threshold: self.threshold(),
             scale: self.scale(),
+            first,
+            spare: [0; 3],
         };
         let invocations = u64::from(self.batch) * u64::from(slots) * u64::from(params.groups);
         let workgroups = grid(invocations.div_ceil(u64::from(WORKGROUP)) as u32);

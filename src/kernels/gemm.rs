@@ -37,22 +37,28 @@ pub struct Tuning {
     /// Whether kernels read their inputs from [mirrors](crate::gpu::Mirror), as a software driver likes it. The same bits
     /// come out.
     pub mirrored: bool,
+    /// Whether an invocation of the direct family makes two vec4 columns of wide products. That saves loads, and takes a
+    /// second pipeline of every kind of product.
+    pub wide: bool,
 }
 
 impl Tuning {
     /// For any adapter, the browser's included.
     pub const fn portable() -> Self {
-        Self { family: Family::Direct, workgroups: 256, mirrored: false }
+        Self { family: Family::Direct, workgroups: 256, mirrored: false, wide: true }
     }
 
     /// For the software driver, whose subgroups have eight lanes.
     pub const fn subgroup8() -> Self {
-        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true }
+        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true, wide: false }
     }
 
-    /// What fits `gpu`: subgroups of eight and mirrors on a software driver that has them, else the portable one.
+    /// What fits `gpu`: subgroups of eight and mirrors on a software driver that has them, else the portable one. A
+    /// software driver compiles on the processor that is to run the kernels too, and pays more for the pipelines of wide
+    /// products than it gains by them.
     pub fn for_gpu(gpu: &Gpu) -> Self {
-        if gpu.prefers_mirrors() { Self::subgroup8() } else { Self::portable() }
+        let software = gpu.info.device_type == wgpu::DeviceType::Cpu;
+        if gpu.prefers_mirrors() { Self::subgroup8() } else { Self { wide: !software, ..Self::portable() } }
     }
 }
 
@@ -117,8 +123,11 @@ impl Tiling {
     pub fn new(tuning: Tuning, rows: u32, n4: u32, k: u32) -> Self {
         let family = tuning.family;
         let (width, columns, across) = match family {
-            Family::Direct if n4 <= 8 => (0, n4.next_power_of_two(), n4.next_power_of_two()),
-            Family::Direct => (1, 16, 8),
+            Family::Direct if tuning.wide && n4 > 8 => (1, 16, 8),
+            Family::Direct => {
+                let across = n4.next_power_of_two().min(8);
+                (0, across, across)
+            }
             Family::Subgroup8 => match n4 {
                 1 => (0, 1, 1),
                 2 => (1, 2, 2),
@@ -172,17 +181,17 @@ pub(super) fn sum_parts(
         len: u32,
         parts: u32,
         n4: u32,
-        spare: u32,
+        bias: u32,
     }
-    let params = Params { len: len4, parts, n4, spare: 0 };
-    Dispatch::new(label, sum_parts_pipeline(bias.is_some()), &params, grid(len4.div_ceil(64)))
+    let params = Params { len: len4, parts, n4, bias: u32::from(bias.is_some()) };
+    Dispatch::new(label, sum_parts_pipeline(), &params, grid(len4.div_ceil(64)))
         .loads(workspace)
         .reads(bias.unwrap_or(workspace))
         .writes(out)
 }
 
-fn sum_parts_pipeline(bias: bool) -> Pipeline {
-    Pipeline::new(SUM_PARTS, "sum_parts", vec![("BIAS", u32::from(bias))])
+fn sum_parts_pipeline() -> Pipeline {
+    Pipeline::new(SUM_PARTS, "sum_parts", Vec::new())
 }
 
 /// How the operands lie. C is always `[m, n]`, row-major.
@@ -302,6 +311,5 @@ pub fn variants() -> Vec<Pipeline> {
     for op in [Op::Nn, Op::Nt, Op::Tn] {
         own.extend([false, true].map(|bias| constants(op, bias)));
     }
-    let sums = [false, true].map(sum_parts_pipeline).to_vec();
-    [sums, family_variants(shader, &own)].concat()
+    [vec![sum_parts_pipeline()], family_variants(shader, &own)].concat()
 }

@@ -8,6 +8,7 @@ mod activation;
 pub mod augment;
 pub mod batchnorm;
 pub mod batchnorm_backward;
+pub mod batchnorm_weight;
 pub mod conv2d;
 pub mod dropout;
 pub mod elementwise;
@@ -26,6 +27,7 @@ mod sweep;
 
 pub use activation::Activation;
 pub use step::StepParams;
+pub use sweep::RowChunk;
 
 use crate::gpu::Pipeline;
 
@@ -38,6 +40,7 @@ pub fn all_variants() -> Vec<Pipeline> {
         augment::variants(),
         batchnorm::variants(),
         batchnorm_backward::variants(),
+        batchnorm_weight::variants(),
         conv2d::variants(),
         dropout::variants(),
         elementwise::variants(),

@@ -64,6 +64,11 @@ impl PoolGeometry {
         windows(self.width, self.kw, self.pad_w)
     }
 
+    /// The same for another number of samples.
+    pub fn of_batch(self, batch: u32) -> Self {
+        Self { batch, ..self }
+    }
+
     /// Averages `x` `[N, H, W, channels]` into `out` `[N, PH, PW, channels]`. Where a normalisation or activation stands
     /// in front of it, its backward is fused into theirs ([`super::batchnorm_backward`]).
     pub fn average(&self, x: Slice, out: Slice) -> Dispatch {

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::COMMON;
 use super::step::STEP;
 use super::sweep::{SWEEP, Sweep};
-use crate::gpu::{Constants, Dispatch, Input, Pipeline, Shader, Slice};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice};
 
 const INPUTS: &[Input] = &[Input::new(1, "column_x"), Input::new(1, "squares_x"), Input::new(3, "squares_other")];
 const SHADER: Shader =
@@ -20,6 +20,17 @@ pub const PARTIAL_SPAN: u32 = 2048;
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     words: [u32; 4],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct MetricsParams {
+    samples: u32,
+    pred_rows: u32,
+    sim_rows: u32,
+    unsup_rows: u32,
+    partials: u32,
+    spare: [u32; 3],
 }
 
 /// Bytes of the workspace of [`column_sum`].
@@ -45,7 +56,7 @@ pub fn column_sum(rows: u32, channels: u32, x: Slice, out: Slice, workspace: Sli
 fn column_step(label: &'static str, sweep: Sweep) -> Dispatch {
     // A sum over no rows still has to write its zeros.
     let params = Params { words: [sweep.rows, sweep.groups, sweep.span, sweep.slots().max(1)] };
-    let mut dispatch = Dispatch::new(label, pipeline("column_sum", Vec::new()), &params, sweep.workgroups());
+    let mut dispatch = Dispatch::new(label, pipeline("column_sum"), &params, sweep.workgroups());
     if sweep.rows == 0 {
         dispatch.workgroups = super::sweep::line(sweep.groups);
     }
@@ -61,7 +72,7 @@ pub fn partials(len: u32) -> u32 {
 pub fn sum_of_squares(len: u32, x: Slice, out: Slice) -> Dispatch {
     let count = partials(len);
     let params = Params { words: [len / 4, (len / 4).div_ceil(count), 0, 0] };
-    Dispatch::new("sum of squares", pipeline("sum_of_squares", Vec::new()), &params, [count, 1, 1])
+    Dispatch::new("sum of squares", pipeline("sum_of_squares"), &params, [count, 1, 1])
         .loads(x)
         .writes(out)
         .flops(2 * u64::from(len))
@@ -71,7 +82,7 @@ pub fn sum_of_squares(len: u32, x: Slice, out: Slice) -> Dispatch {
 pub fn sum_of_squared_differences(len: u32, x: Slice, y: Slice, out: Slice) -> Dispatch {
     let count = partials(len);
     let params = Params { words: [len / 4, (len / 4).div_ceil(count), 0, 0] };
-    let pipeline = pipeline("sum_of_squared_differences", Vec::new());
+    let pipeline = pipeline("sum_of_squared_differences");
     Dispatch::new("sum of squared differences", pipeline, &params, [count, 1, 1])
         .loads(x)
         .writes(out)
@@ -126,10 +137,17 @@ impl Metrics {
     /// Adds `measured` to `totals`. `step` is the buffer of [`super::StepParams`].
     pub fn dispatch(&self, measured: Measured, step: Slice, totals: Slice) -> Dispatch {
         let Measured { pred_rows, sim_rows, unsup_rows, partials } = measured;
-        let has = [pred_rows, sim_rows, unsup_rows, partials].map(|rows| rows.is_some());
-        let params = Params { words: [self.samples, self.partials, self.unsup_parts, 0] };
+        let count = |rows: Option<Slice>, count: u32| if rows.is_some() { count } else { 0 };
+        let params = MetricsParams {
+            samples: self.samples,
+            pred_rows: count(pred_rows, self.samples),
+            sim_rows: count(sim_rows, self.samples),
+            unsup_rows: count(unsup_rows, self.unsup_parts),
+            partials: count(partials, self.partials),
+            spare: [0; 3],
+        };
         // The step buffer, which is bound anyway, stands in for an input that is not there.
-        Dispatch::new("metrics", pipeline("metrics", metrics_constants(has)), &params, [1, 1, 1])
+        Dispatch::new("metrics", pipeline("metrics"), &params, [1, 1, 1])
             .writes(totals)
             .reads(step)
             .reads(pred_rows.unwrap_or(step))
@@ -143,29 +161,14 @@ impl Metrics {
 /// [`sum_of_squared_differences`] write them.
 pub fn norms(partials: u32, update: Slice, weight: Slice, totals: Slice) -> Dispatch {
     let params = Params { words: [partials, 0, 0, 0] };
-    Dispatch::new("norms", pipeline("norms", Vec::new()), &params, [1, 1, 1]).writes(totals).reads(update).reads(weight)
+    Dispatch::new("norms", pipeline("norms"), &params, [1, 1, 1]).writes(totals).reads(update).reads(weight)
 }
 
-fn metrics_constants([pred, sim, unsup, norm]: [bool; 4]) -> Constants {
-    let flag = |name, has: bool| (name, u32::from(has));
-    vec![flag("HAS_PRED", pred), flag("HAS_SIM", sim), flag("HAS_UNSUP", unsup), flag("HAS_NORM", norm)]
-}
-
-fn pipeline(entry: &'static str, mut constants: Constants) -> Pipeline {
-    if constants.is_empty() {
-        // The file names these constants, whichever entry point is compiled.
-        constants = metrics_constants([false; 4]);
-    }
-    Pipeline::new(SHADER, entry, constants)
+fn pipeline(entry: &'static str) -> Pipeline {
+    Pipeline::new(SHADER, entry, Vec::new())
 }
 
 /// Every pipeline of this file.
 pub fn variants() -> Vec<Pipeline> {
-    let plain = ["column_sum", "sum_of_squares", "sum_of_squared_differences", "norms"];
-    let mut all: Vec<Pipeline> = plain.map(|entry| pipeline(entry, Vec::new())).into();
-    for bits in 0..16u32 {
-        let has = [1, 2, 4, 8].map(|bit| bits & bit != 0);
-        all.push(pipeline("metrics", metrics_constants(has)));
-    }
-    all
+    ["column_sum", "sum_of_squares", "sum_of_squared_differences", "metrics", "norms"].map(pipeline).into()
 }

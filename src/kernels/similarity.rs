@@ -8,6 +8,8 @@
 //! (A, u → the gradient of the features) and, where these are deviations, `apply` (z becomes its own gradient). The formulas
 //! are those of the golden cases' description, "Similarity S(t)" and "Heads".
 
+use std::ops::Range;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
@@ -111,7 +113,9 @@ struct Params {
     other: f32,
     loss_scale: f32,
     gradient_scale: f32,
-    spare: u32,
+    first: u32,
+    count: u32,
+    spare: [u32; 3],
 }
 
 /// `shaders/similarity_target.wgsl`: what similarities are compared with.
@@ -243,6 +247,7 @@ impl Similarity {
             features: self.features_len() / 4,
             slab: SLAB,
             stride: self.stride(),
+            count: self.batch,
             ..Params::default()
         }
     }
@@ -255,11 +260,20 @@ impl Similarity {
 
     /// z → u and the statistics. A workgroup a sample.
     pub fn features(&self, z: Slice, u: Slice, stats: Slice) -> Dispatch {
+        self.features_of(0..self.batch, z, u, stats)
+    }
+
+    /// The same for a run of samples, of which `z` is; `u` and `stats` are those of the batch. The last run also writes the
+    /// zeros behind the batch.
+    pub fn features_of(&self, samples: Range<u32>, z: Slice, u: Slice, stats: Slice) -> Dispatch {
         let work = self.spatial * self.channels / 4;
         let threads = if work < WIDE_FROM { small_or_large(work) } else { WIDE };
-        let values = u64::from(self.batch) * u64::from(self.spatial) * u64::from(self.channels);
+        let count = samples.end - samples.start;
+        let values = u64::from(count) * u64::from(self.spatial) * u64::from(self.channels);
         let pipeline = pipeline(FEATURES, "features", threads, self.mode, LABELS);
-        Dispatch::new("similarity features", pipeline, &self.params(), grid(self.stride()))
+        let params = Params { first: samples.start, count, ..self.params() };
+        let rows = if samples.end == self.batch { self.stride() } else { samples.end } - samples.start;
+        Dispatch::new("similarity features", pipeline, &params, grid(rows))
             .loads(z)
             .writes(u)
             .writes(stats)
@@ -306,19 +320,25 @@ impl Similarity {
 
     /// z becomes its own gradient, from that of the deviations. Nothing to do in [`Mode::Flat`].
     pub fn apply(&self, z: Slice, stats: Slice, df: Slice) -> Option<Dispatch> {
+        self.apply_of(0..self.batch, z, stats, df)
+    }
+
+    /// The same for a run of samples, of which `z` is; `stats` and `df` are those of the batch.
+    pub fn apply_of(&self, samples: Range<u32>, z: Slice, stats: Slice, df: Slice) -> Option<Dispatch> {
         if self.mode == Mode::Flat {
             return None;
         }
-        let params = self.params();
+        let count = samples.end - samples.start;
+        let params = Params { first: samples.start, count, ..self.params() };
         let threads = small_or_large(params.groups * self.spatial);
         let blocks = params.groups.div_ceil(threads.min(params.groups));
         let dispatch = Dispatch::new(
             "similarity apply",
             pipeline(GRADIENT, "apply", threads, Mode::SpatialStd, LABELS),
             &params,
-            grid(self.batch * blocks * self.spatial.div_ceil(SLAB)),
+            grid(count * blocks * self.spatial.div_ceil(SLAB)),
         );
-        let values = u64::from(self.batch) * u64::from(self.spatial) * u64::from(self.channels);
+        let values = u64::from(count) * u64::from(self.spatial) * u64::from(self.channels);
         Some(dispatch.reads(df).reads(stats).updates(z).flops(2 * values))
     }
 

@@ -26,12 +26,31 @@ pub(crate) struct Sweep {
     pub groups: u32,
     /// Rows of a slot; the last may have fewer.
     pub span: u32,
+    /// Rows of a chunk; no slot straddles two of them. All rows where they come as a whole.
+    pub chunk_rows: u32,
+}
+
+/// A run of the rows of a batch that comes in chunks: what a kernel that sums over all rows is given at a time. Its partial
+/// sums lie behind those of the chunks before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowChunk {
+    /// Rows of a full chunk; the last may have fewer.
+    pub size: u32,
+    /// Which chunk it is, from 0.
+    pub index: u32,
+}
+
+impl RowChunk {
+    /// All `rows` at once.
+    pub fn whole(rows: u32) -> Self {
+        Self { size: rows, index: 0 }
+    }
 }
 
 impl Sweep {
     /// For a kernel that treats every row alike.
     pub fn elementwise(rows: u32, channels: u32) -> Self {
-        Self { rows, groups: groups(channels), span: ELEMENTWISE_SPAN }
+        Self { rows, groups: groups(channels), span: ELEMENTWISE_SPAN, chunk_rows: rows }
     }
 
     /// For a sum over rows. Spans are multiples of 8, as the unrolled loops like them.
@@ -39,17 +58,41 @@ impl Sweep {
         let groups = groups(channels);
         let slots = (ENOUGH_INVOCATIONS / groups).clamp(1, MAX_SLOTS);
         let span = rows.div_ceil(slots).max(REDUCTION_SPAN).next_multiple_of(8);
-        Self { rows, groups, span }
+        Self { rows, groups, span, chunk_rows: rows }
+    }
+
+    /// The same for rows that come in chunks of `chunk_rows`. There are no more slots than without chunks, unless there are
+    /// more chunks than that.
+    pub fn chunked(rows: u32, channels: u32, chunk_rows: u32) -> Self {
+        let whole = Self::reduction(rows, channels);
+        if chunk_rows >= rows {
+            return whole;
+        }
+        let chunks = rows.div_ceil(chunk_rows.max(1));
+        let slots = (whole.slots() / chunks).max(1);
+        Self { span: chunk_rows.div_ceil(slots).max(whole.span), chunk_rows, ..whole }
+    }
+
+    /// Slots of a full chunk.
+    pub fn chunk_slots(self) -> u32 {
+        self.chunk_rows.div_ceil(self.span.max(1))
+    }
+
+    /// The sweep of one chunk alone, and its first slot among all.
+    pub fn chunk(self, index: u32) -> (Self, u32) {
+        let rows = self.chunk_rows.min(self.rows - index * self.chunk_rows);
+        (Self { rows, chunk_rows: rows, ..self }, index * self.chunk_slots())
     }
 
     /// For finishing a sum: all rows in one slot.
     pub fn whole(rows: u32, channels: u32) -> Self {
-        Self { rows, groups: groups(channels), span: rows }
+        Self { rows, groups: groups(channels), span: rows, chunk_rows: rows }
     }
 
     /// How many slots there are; the partial sums of a reduction are `[slots, channels]`.
     pub fn slots(self) -> u32 {
-        self.rows.div_ceil(self.span.max(1))
+        let rest = self.rows.checked_rem(self.chunk_rows).unwrap_or(0);
+        self.rows.checked_div(self.chunk_rows).unwrap_or(0) * self.chunk_slots() + rest.div_ceil(self.span.max(1))
     }
 
     /// Workgroups of one invocation a slot and group.
@@ -72,6 +115,23 @@ pub(crate) fn line(invocations: u32) -> [u32; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chunks_have_slots_of_their_own_and_no_more_than_needed() {
+        for (rows, channels, chunk) in [(128, 64, 16), (50_176, 256, 784), (131_072, 512, 1024), (100, 4, 30)] {
+            let sweep = Sweep::chunked(rows, channels, chunk);
+            let chunks = rows.div_ceil(chunk);
+            let parts: Vec<_> = (0..chunks).map(|index| sweep.chunk(index)).collect();
+            assert_eq!(parts.iter().map(|(part, _)| part.rows).sum::<u32>(), rows);
+            let mut next = 0;
+            for (part, first) in parts {
+                assert_eq!(first, next, "{sweep:?}");
+                next += part.slots();
+            }
+            assert_eq!(next, sweep.slots());
+            assert!(next <= Sweep::reduction(rows, channels).slots().max(chunks), "{sweep:?}");
+        }
+    }
 
     #[test]
     fn slots_cover_all_rows_and_stay_few() {

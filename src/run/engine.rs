@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::checkpoint::{Checkpoint, State};
-use crate::data::{Dataset, DatasetSpec};
+use crate::data::Dataset;
 use crate::gpu::Gpu;
 use crate::kernels::gemm::Tuning;
 use crate::nn::init::initial_values;
-use crate::nn::{Model, Role};
-use crate::train::{Mode, Network, Session, Source, TrainConfig, TrainError, Trainer};
+use crate::nn::{Model, ParamDecl, Role};
+use crate::train::{Bounds, Footprint, Goal, Limit, Mode, Network, Session, Source, TrainError, Trainer};
 
 use super::error::RunError;
+use super::memory;
 use super::settings::Settings;
 
 /// Keeps the first pictures of a data set, as many of each split as it is limited to (`--limit-train`, `--limit-test`).
@@ -20,33 +21,75 @@ pub fn limit(data: &mut Dataset, train: Option<u32>, test: Option<u32>) {
     test.into_iter().for_each(|n| data.test.limit(n));
 }
 
-/// A network for pictures of the data set `spec`, which reach the device as bytes.
-pub fn network(model: Model, train: TrainConfig, spec: &DatasetSpec, tuning: Tuning) -> Network {
-    let [mean, std] = spec.normalisation();
-    Network::new(model, train, Source::Pixels { mean, std }, tuning)
+/// What of a device the plans for it depend on.
+#[derive(Debug, Clone)]
+pub struct Capabilities {
+    /// How products are computed.
+    pub tuning: Tuning,
+    /// What buffers and bindings can be.
+    pub limits: wgpu::Limits,
 }
 
-/// A trainer with its plans made, and the parameters of `checkpoint` or the published initialisation in it.
+impl Capabilities {
+    /// Those of an open device.
+    pub fn of(gpu: &Gpu) -> Self {
+        Self { tuning: Tuning::for_gpu(gpu), limits: gpu.limits.clone() }
+    }
+
+    /// What WebGPU guarantees everywhere.
+    pub fn webgpu() -> Self {
+        Self { tuning: Tuning::portable(), limits: wgpu::Limits::default() }
+    }
+}
+
+/// The network of `settings`, for pictures that reach the device as bytes. Its plans are as fast as `capabilities` allow,
+/// whatever the settings' budget.
 ///
 /// # Errors
-/// What the device reports, or a usage error for a checkpoint that does not fit the network.
+/// A usage error for settings that make no network.
+pub fn network(settings: &Settings, capabilities: &Capabilities) -> Result<Network, RunError> {
+    let model = Model::build(settings.model.clone())?;
+    let [mean, std] = settings.spec.normalisation();
+    let source = Source::Pixels { mean, std };
+    let bounds = Bounds::of(&capabilities.limits);
+    let max_binding = settings.max_binding.map_or(bounds.max_binding, |most| most.min(bounds.max_binding));
+    let goal = Goal { limit: Limit::Fastest, bounds: Bounds { max_binding, ..bounds } };
+    Ok(Network::new(model, settings.train.clone(), source, capabilities.tuning).with_goal(goal))
+}
+
+/// A trainer with its plans made, and the parameters of `checkpoint` or the published initialisation in it. Its plans keep
+/// to the settings' budget; without one they take half of the memory, and half again, where the device has no room.
+///
+/// # Errors
+/// What the device reports, or a usage error for a checkpoint that does not fit the network or a budget that is too small.
 pub fn trainer(
     gpu: &Rc<Gpu>,
     settings: &Settings,
     plans: &[(Mode, u32)],
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Trainer, RunError> {
-    let model = Model::build(settings.model.clone())?;
+    let capabilities = Capabilities::of(gpu);
+    let network = memory::budgeted(settings, &capabilities, plans)?;
     let seed = settings.train.seed;
-    let network = network(model, settings.train.clone(), &settings.spec, Tuning::for_gpu(gpu));
-    let mut trainer = Trainer::new(gpu.clone(), network, plans)?;
+    let fastest = || Footprint::new(&network, plans).map_or(0, |footprint| footprint.activations);
+    let within = |limit| {
+        gpu.forget_no_room();
+        Trainer::new(gpu.clone(), network.within(limit), plans)
+    };
+    let made = match settings.memory_budget {
+        Some(_) => within(network.goal.limit),
+        None => memory::until_it_fits(fastest, within),
+    };
+    let mut trainer = made.map_err(|error| match error {
+        TrainError::Unfit(unfit) => memory::advice(settings, &capabilities, plans, unfit),
+        other => other.into(),
+    })?;
     match checkpoint {
         Some(checkpoint) => load(&mut trainer, checkpoint)?,
         None => {
-            let params = &trainer.network().model.params;
-            let values: HashMap<String, Vec<f32>> =
-                params.iter().map(|param| (param.name.clone(), initial_values(param, seed))).collect();
-            trainer.load(|name| values.get(name).cloned())?;
+            let declared = trainer.network().model.params.clone();
+            let params: HashMap<&str, &ParamDecl> = declared.iter().map(|param| (param.name.as_str(), param)).collect();
+            trainer.load(|name| params.get(name).map(|param| initial_values(param, seed)))?;
         }
     }
     Ok(trainer)
@@ -81,22 +124,50 @@ pub async fn checkpoint(
     settings: &Settings,
     best_error_percent: Option<f64>,
 ) -> Result<Checkpoint, RunError> {
-    let position = session.position();
-    let state = State {
+    let state = state(session, settings, best_error_percent);
+    let tensors = session.trainer.save(true).await?;
+    let totals = totals(session).await?;
+    Ok(Checkpoint { state, tensors, totals })
+}
+
+/// Writes the same to the file `path`, tensor by tensor.
+///
+/// # Errors
+/// What the device reports, or that the file cannot be written.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn write_checkpoint(
+    path: &std::path::Path,
+    gpu: &Gpu,
+    session: &mut Session<'_>,
+    settings: &Settings,
+    best_error_percent: Option<f64>,
+) -> Result<(), RunError> {
+    use crate::gpu::block_on;
+    let state = state(session, settings, best_error_percent);
+    let totals = block_on(gpu, totals(session))?;
+    let tensors = session.trainer.tensors(true);
+    let fetch = |name: &str| -> Result<Vec<f32>, RunError> { Ok(block_on(gpu, session.trainer.tensor(name))?) };
+    crate::checkpoint::write(path, &state, &tensors, totals.as_deref(), fetch)
+}
+
+fn state(session: &Session<'_>, settings: &Settings, best_error_percent: Option<f64>) -> State {
+    State {
         model: settings.model.clone(),
         train: settings.train.clone(),
         dataset: settings.spec.name.to_owned(),
         class_names: settings.found_classes(),
         limit_train: settings.limit_train,
         limit_test: settings.limit_test,
-        position,
+        position: session.position(),
         steps: session.trainer.steps(),
         best_error_percent,
-    };
-    let tensors = session.trainer.save(true).await?;
-    let totals = match position.step {
-        0 => None,
-        _ => Some(session.trainer.totals_bytes().await?),
-    };
-    Ok(Checkpoint { state, tensors, totals })
+    }
+}
+
+/// The loss totals of an epoch that is not at its end.
+async fn totals(session: &mut Session<'_>) -> Result<Option<Vec<u8>>, TrainError> {
+    match session.position().step {
+        0 => Ok(None),
+        _ => session.trainer.totals_bytes().await.map(Some),
+    }
 }

@@ -1,5 +1,6 @@
 //! What ends a run early, of whichever face: the command line gives each its exit code, the page its advice.
 
+use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::gpu::GpuError;
 use crate::nn::ModelError;
@@ -38,11 +39,17 @@ impl From<ModelError> for RunError {
     }
 }
 
+impl From<CheckpointError> for RunError {
+    fn from(error: CheckpointError) -> Self {
+        Self::Failed(format!("the checkpoint cannot be made: {error}"))
+    }
+}
+
 impl From<TrainError> for RunError {
     fn from(error: TrainError) -> Self {
         match error {
             TrainError::Gpu(error) => Self::Gpu(error),
-            TrainError::Tensor { .. } | TrainError::Data(_) => Self::Usage(error.to_string()),
+            TrainError::Tensor { .. } | TrainError::Data(_) | TrainError::Unfit(_) => Self::Usage(error.to_string()),
             TrainError::NotFinite { .. } => Self::Failed(error.to_string()),
         }
     }

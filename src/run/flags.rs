@@ -12,6 +12,8 @@ use crate::data::ImageSize;
 use crate::nn::{Architecture, LossSup, LossUnsup, Nonlin};
 use crate::train::{Optim, Order};
 
+use super::budget::Budget;
+
 /// Settings of `predsim train`; names, defaults and meaning of the published program's flags are kept.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -151,6 +153,13 @@ pub struct TrainFlags {
     /// Adapter to run on: a part of its name or its number in `predsim devices` [default: the fastest kind]
     #[arg(long, value_name = "NAME|INDEX", help_heading = "Device")]
     pub adapter: Option<String>,
+    /// Most memory of the device that the run may take: 512MiB, 2GiB, or 80% of what the fastest way takes. To keep to it,
+    /// steps are done in parts of the batch, and parts of them twice [default: as the fastest way needs]
+    #[arg(long, value_name = "SIZE", help_heading = "Device")]
+    pub memory_budget: Option<Budget>,
+    /// Most bytes of an activation that are bound at a time, for tests [default: what the adapter can]
+    #[arg(long, value_name = "BYTES", help_heading = "Device", hide = true)]
+    pub max_binding: Option<u64>,
 }
 
 /// The value name that marks a switch: `--backprop` is `--backprop=true`, and `--backprop=false` takes a recipe's back.

@@ -8,6 +8,7 @@ use crate::gpu::Wanted;
 use crate::nn::{Architecture, InputShape, Model, ModelConfig};
 use crate::train::{Order, Schedule, TrainConfig};
 
+use super::budget::Budget;
 use super::error::RunError;
 use super::flags::TrainFlags;
 
@@ -19,6 +20,8 @@ const DEFAULT_DATASET: &str = "cifar10";
 const MAX_BATCH: usize = 1 << 16;
 /// Most holes of a picture: enough to leave nothing of it.
 const MAX_HOLES: u32 = 1 << 10;
+/// Least bytes of a binding: a few samples of anything.
+const MIN_BINDING: u64 = 1 << 10;
 
 /// What `predsim train` works with.
 #[derive(Debug, Clone)]
@@ -39,6 +42,10 @@ pub struct Settings {
     pub limit_test: Option<u32>,
     /// Adapter.
     pub adapter: Wanted,
+    /// How much of its memory the run may take.
+    pub memory_budget: Option<Budget>,
+    /// Most bytes of an activation that are bound at a time, where that is less than the adapter's.
+    pub max_binding: Option<u64>,
 }
 
 impl Settings {
@@ -116,6 +123,8 @@ impl Settings {
             limit_train: flags.limit_train,
             limit_test: flags.limit_test,
             adapter: flags.adapter.as_deref().map_or(Wanted::Best, wanted),
+            memory_budget: flags.memory_budget,
+            max_binding: flags.max_binding,
         };
         settings.validate()?;
         Ok(settings)
@@ -135,6 +144,11 @@ impl Settings {
             ("--weight-decay", train.weight_decay >= 0.0, "at least 0".to_owned()),
             ("--classes-per-batch", train.classes_per_batch <= most_classes, format!("from 0 to {most_classes}")),
             ("--n_holes", (1..=MAX_HOLES).contains(&train.n_holes), format!("from 1 to {MAX_HOLES}")),
+            (
+                "--max-binding",
+                self.max_binding.is_none_or(|bytes| bytes >= MIN_BINDING),
+                format!("at least {MIN_BINDING}"),
+            ),
             ("--length", train.length >= 1, "at least 1".to_owned()),
             ("--alpha", (0.0..=1.0).contains(&train.alpha), "from 0 to 1".to_owned()),
         ];
@@ -204,6 +218,8 @@ impl Settings {
                 Wanted::Index(index) => Some(index.to_string()),
                 Wanted::Name(name) => Some(name.clone()),
             },
+            memory_budget: self.memory_budget,
+            max_binding: self.max_binding,
         }
     }
 
@@ -289,6 +305,8 @@ impl Settings {
             limit_train: state.limit_train,
             limit_test: state.limit_test,
             adapter: Wanted::Best,
+            memory_budget: None,
+            max_binding: None,
         })
     }
 }
@@ -317,6 +335,8 @@ fn first_difference(a: &TrainFlags, b: &TrainFlags) -> String {
         "epochs",
         "data",
         "adapter",
+        "memory-budget",
+        "max-binding",
         "lr",
         "lr-decay-milestones",
         "lr-decay-fact",

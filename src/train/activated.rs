@@ -11,6 +11,7 @@ use crate::nn::{Shape, pad4};
 use super::arena::NormPlace;
 use super::build::Builder;
 use super::plan::Mode;
+use super::work::Part;
 
 /// What is to be applied.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,15 @@ impl Activate {
     }
 }
 
+impl Upstream {
+    /// That of a part of the samples.
+    fn of(self, part: &mut Part<'_>) -> Self {
+        let gradient = part.of(self.gradient);
+        let pooled = self.pooled.map(|(slice, windows)| (part.of(slice), windows.of_batch(part.samples)));
+        Self { gradient, pooled, ..self }
+    }
+}
+
 /// What it has been applied to; enough for its backward.
 #[derive(Debug, Clone, Copy)]
 pub struct Activated {
@@ -41,6 +51,24 @@ pub struct Activated {
     pub x: Slice,
     /// Mean and inverse deviation of `x`, with a norm.
     saved: Option<Slice>,
+}
+
+impl Activated {
+    /// The same without its activation.
+    pub fn linear(self) -> Self {
+        Self { what: Activate { activation: Activation::None, ..self.what }, ..self }
+    }
+}
+
+/// A norm behind its backward.
+#[derive(Debug, Clone, Copy)]
+pub struct NormFound {
+    /// `[mean | 1 / deviation]`
+    pub saved: Slice,
+    /// `[gamma | beta]`
+    pub affine: Slice,
+    /// Their gradients.
+    pub daffine: Slice,
 }
 
 impl Builder<'_> {
@@ -56,26 +84,41 @@ impl Builder<'_> {
         let out = self.activation(format!("{name}.{out_name}"), self.elements(what.shape));
         let [rows, channels] = self.matrix(what.shape);
         let norm = BatchNorm { rows, channels };
+        let per_sample = rows / self.batch;
         let Some(place) = what.norm else {
-            self.emit([match residual {
-                Some(residual) => norm.activate_onto(x, residual, out, what.activation),
-                None => norm.activate(x, out, what.activation),
-            }]);
+            self.emit_by_sample(move |part| {
+                let norm = BatchNorm { rows: part.samples * per_sample, channels };
+                let (x, out) = (part.of(x), part.of(out));
+                vec![match residual.map(|residual| part.of(residual)) {
+                    Some(residual) => norm.activate_onto(x, residual, out, what.activation),
+                    None => norm.activate(x, out, what.activation),
+                }]
+            });
             return (Activated { what, x, saved: None }, out);
         };
         let saved = self.scratch(name, &format!("{out_name} saved"), 8 * u64::from(channels));
         match mode {
             Mode::Train => {
-                let workspace = self.scratch(name, "norm partials", norm.workspace_bytes());
-                self.emit(norm.statistics_by(what.momentum, x, workspace, place.running, saved));
+                let workspace = self.scratch(name, "norm partials", self.norm_workspace_bytes(norm));
+                self.emit_by_sample(move |part| {
+                    vec![norm.statistics_partial(part.rows(per_sample), part.of(x), workspace)]
+                });
+                self.emit_behind_parts(move |part| {
+                    let chunk_rows = part.rows(per_sample).size;
+                    vec![norm.statistics_finish(chunk_rows, what.momentum, workspace, place.running, saved)]
+                });
             }
             Mode::Evaluate | Mode::Inspect => self.emit([norm.statistics_eval(place.running, saved)]),
         }
         let of = Normalised { y: x, saved, affine: place.affine, activation: what.activation };
-        self.emit([match residual {
-            Some(residual) => norm.apply_onto(of, residual, out),
-            None => norm.apply(of, out),
-        }]);
+        self.emit_by_sample(move |part| {
+            let norm = BatchNorm { rows: part.samples * per_sample, channels };
+            let (of, out) = (Normalised { y: part.of(x), ..of }, part.of(out));
+            vec![match residual.map(|residual| part.of(residual)) {
+                Some(residual) => norm.apply_onto(of, residual, out),
+                None => norm.apply(of, out),
+            }]
+        });
         (Activated { what, x, saved: Some(saved) }, out)
     }
 
@@ -84,31 +127,71 @@ impl Builder<'_> {
     pub fn backward_activated(&mut self, of: &Activated, upstream: Upstream, name: &str) {
         let [rows, channels] = self.matrix(of.what.shape);
         let norm = BatchNorm { rows, channels };
-        match self.backward_norm(of, &norm, name) {
-            Some((normalised, daffine, workspace)) => {
-                self.emit(norm.backward(normalised, upstream, daffine, workspace));
-            }
-            None => self.emit([norm.backward_activation(of.x, upstream, of.what.activation)]),
-        }
+        let Some((normalised, daffine)) = self.backward_norm(of, norm, upstream, name) else {
+            self.emit_activation_backward(norm, of.x, upstream, of.what.activation);
+            return;
+        };
+        let per_sample = rows / self.batch;
+        self.emit_by_sample(move |part| {
+            let norm = BatchNorm { rows: part.samples * per_sample, channels };
+            let of = Normalised { y: part.of(normalised.y), ..normalised };
+            vec![norm.backward_input(of, upstream.of(part), daffine, rows)]
+        });
+    }
+
+    /// Backward of an activation alone, of what entered it or, as signs are the same, of what it made.
+    pub fn emit_activation_backward(&mut self, norm: BatchNorm, x: Slice, upstream: Upstream, activation: Activation) {
+        let per_sample = norm.rows / self.batch;
+        self.emit_by_sample(move |part| {
+            let norm = BatchNorm { rows: part.samples * per_sample, ..norm };
+            vec![norm.backward_activation(part.of(x), upstream.of(part), activation)]
+        });
+    }
+
+    /// Average pooling from `x` to `out`.
+    pub fn emit_average(&mut self, windows: PoolGeometry, x: Slice, out: Slice) {
+        self.emit_by_sample(move |part| vec![windows.of_batch(part.samples).average(part.of(x), part.of(out))]);
     }
 
     /// The norm's own gradients alone, where nothing asks for the input's.
     pub fn backward_activated_affine(&mut self, of: &Activated, upstream: Upstream, name: &str) {
         let [rows, channels] = self.matrix(of.what.shape);
         let norm = BatchNorm { rows, channels };
-        if let Some((normalised, daffine, workspace)) = self.backward_norm(of, &norm, name) {
-            self.emit(norm.backward_affine(normalised, upstream, daffine, workspace));
-        }
+        self.backward_norm(of, norm, upstream, name);
     }
 
-    /// What a norm's backward needs: the norm as applied, room for its gradients and for partial sums.
-    fn backward_norm(&mut self, of: &Activated, norm: &BatchNorm, name: &str) -> Option<(Normalised, Slice, Slice)> {
+    /// The gradients of a norm's own parameters, if there is a norm: where they are, and what it was.
+    pub fn backward_norm_sums(&mut self, of: &Activated, upstream: Upstream, name: &str) -> Option<NormFound> {
+        let [rows, channels] = self.matrix(of.what.shape);
+        let (normalised, daffine) = self.backward_norm(of, BatchNorm { rows, channels }, upstream, name)?;
+        Some(NormFound { saved: normalised.saved, affine: normalised.affine, daffine })
+    }
+
+    /// The gradients of a norm's own parameters: the norm as applied, and where they are.
+    fn backward_norm(
+        &mut self,
+        of: &Activated,
+        norm: BatchNorm,
+        upstream: Upstream,
+        name: &str,
+    ) -> Option<(Normalised, Slice)> {
         let (place, saved) = (of.what.norm?, of.saved?);
         let normalised = Normalised { y: of.x, saved, affine: place.affine, activation: of.what.activation };
         let daffine =
             place.gradient.unwrap_or_else(|| self.scratch(name, "unused norm gradient", 8 * u64::from(norm.channels)));
-        let workspace = self.scratch(name, "norm gradient partials", norm.workspace_bytes());
-        Some((normalised, daffine, workspace))
+        let workspace = self.scratch(name, "norm gradient partials", self.norm_workspace_bytes(norm));
+        let per_sample = norm.rows / self.batch;
+        self.emit_by_sample(move |part| {
+            let of = Normalised { y: part.of(normalised.y), ..normalised };
+            vec![norm.backward_sums(part.rows(per_sample), of, upstream.of(part), workspace)]
+        });
+        self.emit_behind_parts(move |part| vec![norm.backward_finish(part.rows(per_sample).size, workspace, daffine)]);
+        Some((normalised, daffine))
+    }
+
+    /// Room for a norm's partial sums, in however many parts the batch comes.
+    fn norm_workspace_bytes(&self, norm: BatchNorm) -> u64 {
+        norm.workspace_bytes().max(norm.chunked_workspace_bytes(norm.rows / self.batch))
     }
 
     /// The gradient `from`, to be read while its successor is written to a new tensor: a pooled source of single pixels.

@@ -4,7 +4,9 @@ use crate::gpu::Slice;
 use crate::kernels::Activation;
 use crate::kernels::batchnorm::BatchNorm;
 use crate::kernels::batchnorm_backward::Upstream;
+use crate::kernels::batchnorm_weight::{self, NormedSums, NormedWeight, ONES};
 use crate::kernels::conv2d::Conv2d;
+use crate::kernels::elementwise::Elementwise;
 use crate::nn::{Block, MapKind, Order, Shape, pad4};
 
 use super::activated::{Activate, Activated};
@@ -15,6 +17,8 @@ use super::plan::Mode;
 use super::shortcut::ShortcutPass;
 
 const CONV: MapLabels = MapLabels { forward: "conv forward", input: "conv dX", weight: "conv dW" };
+const SUM_XY: MapLabels = MapLabels { forward: "", input: "", weight: "conv sum xy" };
+const SUM_X: MapLabels = MapLabels { forward: "", input: "", weight: "conv sum x" };
 const LINEAR: MapLabels = MapLabels { forward: "linear forward", input: "linear dX", weight: "linear dW" };
 
 /// Whether a block's local heads take part.
@@ -174,6 +178,34 @@ impl Builder<'_> {
         incoming: Option<Slice>,
         wanted: Wanted,
     ) -> HandedBack {
+        if self.sums_suffice(block, pass, incoming, wanted) {
+            self.emit_either(
+                |builder| {
+                    builder.map_backward(block, pass, incoming, wanted);
+                },
+                |builder| builder.map_backward_by_sums(block, pass),
+            );
+            return HandedBack { input: None, tap: None };
+        }
+        let (dy, dsum, sum_normalised) = self.map_backward(block, pass, incoming, wanted);
+        let input = self.leave(block, pass, dy, wanted.input);
+        // Last, because it may work in place.
+        let tap = pass
+            .shortcut
+            .as_ref()
+            .and_then(|shortcut| self.shortcut_backward(block, shortcut, dsum, !sum_normalised, wanted.tap));
+        HandedBack { input, tap }
+    }
+
+    /// Backward as far as the map's weights: the gradients of the map's output and of the sum that a shortcut is part of, and
+    /// whether a norm stands behind that sum.
+    fn map_backward(
+        &mut self,
+        block: &Block,
+        pass: &BlockPass,
+        incoming: Option<Slice>,
+        wanted: Wanted,
+    ) -> (Slice, Slice, bool) {
         let (dy, dsum) = if block.order == Order::Post {
             self.backward_activated_sum(block, pass, incoming, wanted)
         } else {
@@ -189,15 +221,60 @@ impl Builder<'_> {
         {
             self.column_sum([pass.map.rows(), pass.map.channels()], dy, dbias, &block.name);
         }
-        let dw = self.arena(block).grad(&format!("{}.weight", kind(block))).expect("every map has weights");
+        let dw = self.map_gradient(block);
         self.backward_weight(&pass.map, labels(block), pass.input, dy, dw, &block.name);
-        let input = self.leave(block, pass, dy, wanted.input);
-        // Last, because it may work in place.
-        let tap = pass
-            .shortcut
-            .as_ref()
-            .and_then(|shortcut| self.shortcut_backward(block, shortcut, dsum, !sum_normalised, wanted.tap));
-        HandedBack { input, tap }
+        (dy, dsum, sum_normalised)
+    }
+
+    fn map_gradient(&self, block: &Block) -> Slice {
+        self.arena(block).grad(&format!("{}.weight", kind(block))).expect("every map has weights")
+    }
+
+    /// Whether all that is asked of a block's backward is its parameters' gradients, and these follow from sums over the
+    /// batch without the gradient of its map's output.
+    fn sums_suffice(&self, block: &Block, pass: &BlockPass, incoming: Option<Slice>, wanted: Wanted) -> bool {
+        let normed = pass.behind.is_some_and(|behind| behind.what.norm.is_some());
+        let alone = incoming.is_none() && !wanted.input && !wanted.tap && pass.shortcut.is_none();
+        // Dropout would have changed the activation, which tells where its derivative is zero.
+        block.order == Order::Post && pass.map.is_conv() && normed && alone && block.dropout == 0.0
+    }
+
+    /// The gradients of a map's weights and of the norm behind it in one pass over the batch.
+    fn map_backward_by_sums(&mut self, block: &Block, pass: &BlockPass) {
+        let (Some(behind), Some(a), Map::Conv(conv)) = (&pass.behind, pass.a, pass.map) else { return };
+        let [rows, channels] = self.matrix(block.out_shape);
+        let upstream = self.meet(block, pass.heads.gradient, None);
+        self.emit_activation_backward(BatchNorm { rows, channels }, a, upstream, self.nonlinearity());
+        let linear = behind.linear();
+        let g = upstream.gradient;
+        let Some(norm) =
+            self.backward_norm_sums(&linear, Upstream { gradient: g, dense: true, pooled: None }, &block.name)
+        else {
+            return;
+        };
+        let (x, dw) = (pass.input, self.map_gradient(block));
+        let alone = Conv2d { cout: ONES, ..conv };
+        let weights = conv.kernel * conv.kernel * conv.cin;
+        let sum_x = self.scratch(&block.name, "sum of x", 4 * u64::from(weights * ONES));
+        let sum_xy = self.scratch(&block.name, "sum of x y", dw.bytes);
+        self.backward_weight(&pass.map, labels(block), x, g, dw, &block.name);
+        self.backward_weight(&pass.map, SUM_XY, x, behind.x, sum_xy, &block.name);
+        let (name, per_sample) = (block.name.clone(), rows / self.batch);
+        self.emit_map(Map::Conv(alone), move |map, part| {
+            let x = part.of(x);
+            part.sum(&name, sum_x, |part, sum| {
+                let rows = part.samples * per_sample;
+                let one = part.scratch(&name, "ones", 4 * u64::from(rows * ONES));
+                let mut all = vec![batchnorm_weight::ones(rows, one)];
+                all.extend(map.backward_weight(SUM_X, x, one, sum, |b| part.scratch(&name, "sum of x partials", b)));
+                all
+            })
+        });
+        // It lies in one buffer with `dw`, and no dispatch may read a buffer that it writes.
+        let daffine = self.scratch(&block.name, "norm gradient", norm.daffine.bytes);
+        self.emit([Elementwise { len: daffine.bytes / 4 }.copy(norm.daffine, daffine)]);
+        let sums = NormedSums { saved: norm.saved, affine: norm.affine, daffine, x: sum_x, xy: sum_xy };
+        self.emit([NormedWeight { rows, weights, channels }.dispatch(sums, dw)]);
     }
 
     /// Of `y = act(bn(map) + shortcut)`: the gradient of the map's output and that of the sum, which are two tensors
@@ -221,7 +298,7 @@ impl Builder<'_> {
         let [rows, channels] = self.matrix(block.out_shape);
         let a = pass.a.expect("the activation is part of the block");
         // An activation's sign is its input's, so its derivative can be told from `a`.
-        self.emit([BatchNorm { rows, channels }.backward_activation(a, upstream, self.nonlinearity())]);
+        self.emit_activation_backward(BatchNorm { rows, channels }, a, upstream, self.nonlinearity());
         let dsum = upstream.gradient;
         if behind.what.norm.is_none() {
             return (dsum, dsum);
@@ -244,7 +321,7 @@ impl Builder<'_> {
         let upstream = self.meet(block, pass.heads.gradient, on_the_way);
         self.backward_activated(behind, upstream, &block.name);
         if let Some(gradient) = incoming.filter(|_| !block.hands_on_activation()) {
-            self.accumulate(pass.map.output_len(), gradient, upstream.gradient);
+            self.accumulate(gradient, upstream.gradient);
         }
         upstream.gradient
     }
@@ -274,7 +351,7 @@ impl Builder<'_> {
         let len = self.elements(block.out_shape);
         let dense = match (heads.dense, incoming) {
             (Some(sum), Some(gradient)) => {
-                self.accumulate(len, gradient, sum);
+                self.accumulate(gradient, sum);
                 Some(sum)
             }
             (one, other) => one.or(other),

@@ -1,6 +1,6 @@
 //! What all plans are built from: tensors and stages, and the bricks that every part of a step uses.
 
-use crate::gpu::{Dispatch, Slice, Stage};
+use crate::gpu::{Dispatch, Slice};
 use crate::kernels::Activation;
 use crate::kernels::augment::{Augment, Cutout};
 use crate::kernels::dropout::Dropout;
@@ -13,24 +13,38 @@ use super::map::{Map, MapLabels};
 use super::network::{Network, Source};
 use super::plan::Mode;
 use super::tensors::{Role, TensorTable};
+use super::work::{Part, Work};
 
 /// A plan under construction.
 pub struct Builder<'n> {
     pub network: &'n Network,
     pub batch: u32,
     tensors: TensorTable,
-    stages: Vec<Stage>,
-    dispatches: Vec<Dispatch>,
+    stages: Vec<Steps>,
+    open: Vec<Work>,
+    instead: Option<Vec<Work>>,
+}
+
+/// What one command buffer does.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    /// Name of the block.
+    pub name: String,
+    /// In order.
+    pub works: Vec<Work>,
+    /// Works that do the same with less memory and more arithmetic, where there are any.
+    pub instead: Option<Vec<Work>>,
 }
 
 impl<'n> Builder<'n> {
     /// Nothing yet, behind the network's persistent tensors.
     pub fn new(network: &'n Network, batch: u32) -> Self {
-        Self { network, batch, tensors: network.tensors.clone(), stages: Vec::new(), dispatches: Vec::new() }
+        let tensors = network.tensors.clone();
+        Self { network, batch, tensors, stages: Vec::new(), open: Vec::new(), instead: None }
     }
 
     /// The finished list.
-    pub fn finish(self) -> (Vec<Stage>, TensorTable) {
+    pub fn finish(self) -> (Vec<Steps>, TensorTable) {
         (self.stages, self.tensors)
     }
 
@@ -49,14 +63,46 @@ impl<'n> Builder<'n> {
         self.tensors.add(format!("{name}.{what}"), Role::Activation, bytes.max(16))
     }
 
-    /// Appends dispatches to the open stage.
+    /// Appends dispatches for the whole batch to the open stage.
     pub fn emit(&mut self, dispatches: impl IntoIterator<Item = Dispatch>) {
-        self.dispatches.extend(dispatches);
+        self.push(Work::fixed(dispatches.into_iter().collect()));
+    }
+
+    /// Appends work that can be done for a run of samples at a time.
+    pub fn emit_by_sample(&mut self, make: impl Fn(&mut Part<'_>) -> Vec<Dispatch> + 'static) {
+        let work = Work::new(self.batch, &mut self.tensors, true, make);
+        self.push(work);
+    }
+
+    /// Appends work for the whole batch that depends on the parts in which work before it has been done.
+    pub fn emit_behind_parts(&mut self, make: impl Fn(&mut Part<'_>) -> Vec<Dispatch> + 'static) {
+        let work = Work::new(self.batch, &mut self.tensors, false, make);
+        self.push(work);
+    }
+
+    fn push(&mut self, work: Work) {
+        if let Some(instead) = &mut self.instead {
+            instead.push(work.clone());
+        }
+        self.open.push(work);
+    }
+
+    /// Appends what `usual` emits, or, where memory is short, what `instead` emits, to the open stage. One choice a stage.
+    pub fn emit_either(&mut self, usual: impl FnOnce(&mut Self), instead: impl FnOnce(&mut Self)) {
+        debug_assert!(self.instead.is_none(), "a stage has one choice");
+        let mut works = std::mem::take(&mut self.open);
+        instead(self);
+        let mut other = works.clone();
+        other.append(&mut self.open);
+        usual(self);
+        works.append(&mut self.open);
+        (self.open, self.instead) = (works, Some(other));
     }
 
     /// Closes the open stage: everything emitted since the last one goes into one command buffer.
     pub fn close_stage(&mut self, name: impl Into<String>) {
-        self.stages.push(Stage::new(name, std::mem::take(&mut self.dispatches)));
+        let (works, instead) = (std::mem::take(&mut self.open), self.instead.take());
+        self.stages.push(Steps { name: name.into(), works, instead });
     }
 
     /// The network's input `[N, H, W, pad4(C)]`; in training with the holes that cutout makes.
@@ -78,12 +124,17 @@ impl<'n> Builder<'n> {
             std: *std,
         };
         let crops = network.inputs.crops.expect("pixels come with crops");
-        self.emit([augment.dispatch(network.inputs.samples, crops, x)]);
-        if let (Mode::Train, Some(holes), Some(cutout)) = (mode, network.inputs.holes, network.train.holes()) {
-            let Augment { batch, height, width, rows, .. } = augment;
-            let cutout = Cutout { batch, height, width, rows, holes: cutout.holes, half: cutout.half() };
-            self.emit([cutout.dispatch(holes, x)]);
-        }
+        let pixels = network.inputs.samples;
+        let Augment { batch, height, width, rows, .. } = augment;
+        let cutout = network.train.holes().filter(|_| mode == Mode::Train);
+        let cutout = cutout.map(|cut| Cutout { batch, height, width, rows, holes: cut.holes, half: cut.half() });
+        let cutout = cutout.zip(network.inputs.holes);
+        self.emit_by_sample(move |part| {
+            let (first, batch, x) = (part.first, part.samples, part.of(x));
+            let augment = Augment { batch, ..augment }.dispatch_from(first, pixels, crops, x);
+            let cutout = cutout.map(|(cutout, holes)| Cutout { batch, ..cutout }.dispatch_from(first, holes, x));
+            [augment].into_iter().chain(cutout).collect()
+        });
         x
     }
 
@@ -128,20 +179,30 @@ impl<'n> Builder<'n> {
             stream: stream as u32,
             whole_maps,
         };
-        self.emit([dropout.forward(self.network.inputs.step, tensor)]);
+        let step = self.network.inputs.step;
+        self.emit_by_sample(move |part| {
+            let dropout = Dropout { batch: part.samples, ..dropout };
+            vec![dropout.forward_from(part.first, step, part.of(tensor))]
+        });
     }
 
     /// A copy of a tensor of `shape`.
     pub fn copy(&mut self, name: String, shape: Shape, tensor: Slice) -> Slice {
         let len = self.elements(shape);
         let copy = self.activation(name, len);
-        self.emit([Elementwise { len }.copy(tensor, copy)]);
+        self.emit_by_sample(move |part| {
+            let (from, to) = (part.of(tensor), part.of(copy));
+            vec![Elementwise { len: to.bytes / 4 }.copy(from, to)]
+        });
         copy
     }
 
     /// Adds `tensor` to `sum`.
-    pub fn accumulate(&mut self, len: u64, tensor: Slice, sum: Slice) {
-        self.emit([Elementwise { len }.accumulate(tensor, sum)]);
+    pub fn accumulate(&mut self, tensor: Slice, sum: Slice) {
+        self.emit_by_sample(move |part| {
+            let (tensor, sum) = (part.of(tensor), part.of(sum));
+            vec![Elementwise { len: sum.bytes / 4 }.accumulate(tensor, sum)]
+        });
     }
 
     /// `y = map(x) + bias`, with its workspace.
@@ -156,27 +217,56 @@ impl<'n> Builder<'n> {
         y: Slice,
         name: &str,
     ) {
-        let dispatches = map.forward(labels, x, weight, bias, y, |b| self.scratch(name, "forward partials", b));
-        self.emit(dispatches);
+        let name = name.to_owned();
+        self.emit_map(*map, move |map, part| {
+            let (x, y) = (part.of(x), part.of(y));
+            map.forward(labels, x, weight, bias, y, |b| part.scratch(&name, "forward partials", b))
+        });
+    }
+
+    /// Work of a map: convolutions can be done for a run of samples at a time.
+    pub fn emit_map(&mut self, map: Map, make: impl Fn(Map, &mut Part<'_>) -> Vec<Dispatch> + 'static) {
+        if map.is_conv() {
+            self.emit_by_sample(move |part| make(map.of_batch(part.samples), part));
+        } else {
+            self.emit_behind_parts(move |part| make(map, part));
+        }
     }
 
     /// A map's weight gradient, with its workspace.
     pub fn backward_weight(&mut self, map: &Map, labels: MapLabels, x: Slice, dy: Slice, dw: Slice, name: &str) {
-        let dispatches = map.backward_weight(labels, x, dy, dw, |b| self.scratch(name, "dW partials", b));
-        self.emit(dispatches);
+        let name = name.to_owned();
+        self.emit_map(*map, move |map, part| {
+            let (x, dy) = (part.of(x), part.of(dy));
+            part.sum(&name, dw, |part, dw| {
+                map.backward_weight(labels, x, dy, dw, |b| part.scratch(&name, "dW partials", b))
+            })
+        });
     }
 
     /// The gradient of a map's input; `weight` is the one from before the update.
     pub fn backward_input(&mut self, map: &Map, labels: MapLabels, dy: Slice, weight: Slice, name: &str) -> Slice {
         let dx = self.activation(format!("{name}.dx"), map.input_len());
-        let dispatches = map.backward_input(labels, dy, weight, dx, |b| self.scratch(name, "dX partials", b));
-        self.emit(dispatches);
+        let name = name.to_owned();
+        self.emit_map(*map, move |map, part| {
+            let (dy, dx) = (part.of(dy), part.of(dx));
+            map.backward_input(labels, dy, weight, dx, |b| part.scratch(&name, "dX partials", b))
+        });
         dx
     }
 
     /// A bias's gradient: the sum of `x` over its rows.
     pub fn column_sum(&mut self, [rows, channels]: [u32; 2], x: Slice, out: Slice, name: &str) {
-        let workspace = self.scratch(name, "bias partials", reduce::column_sum_workspace_bytes(rows, channels));
-        self.emit(reduce::column_sum(rows, channels, x, out, workspace));
+        let (name, per_sample) = (name.to_owned(), rows / self.batch);
+        let sum = move |part: &mut Part<'_>| {
+            let (x, rows) = (part.of(x), part.samples * per_sample);
+            part.sum(&name, out, |part, out| {
+                let workspace =
+                    part.scratch(&name, "bias partials", reduce::column_sum_workspace_bytes(rows, channels));
+                reduce::column_sum(rows, channels, x, out, workspace)
+            })
+        };
+        // Single rows are as small as what is made of them.
+        if per_sample > 1 { self.emit_by_sample(sum) } else { self.emit_behind_parts(sum) }
     }
 }

@@ -1,7 +1,8 @@
 //! The close of an owner's step: its parameters updated, its losses and norms added to the totals.
 //!
-//! Where kernels read mirrors, an arena is updated in stretches, each mirrored just before: its parameters, gradients and
-//! moments then come from memory once, and the mirrors, which all stretches share, never leave the processor's cache.
+//! An arena larger than a binding is updated in stretches. Where kernels read mirrors, these are small, and each is mirrored
+//! just before: its parameters, gradients and moments then come from memory once, and the mirrors, which all stretches
+//! share, never leave the processor's cache.
 
 use crate::gpu::Slice;
 use crate::kernels::elementwise::Elementwise;
@@ -65,7 +66,11 @@ impl Builder<'_> {
         let trunk = Slice { bytes: arena.trunk_bytes, ..arena.weights };
         let before = self.network.train.grad_stats.then(|| {
             let before = self.scratch(name, "weights before", arena.trunk_bytes);
-            self.emit([Elementwise { len: arena.trunk_bytes / 4 }.copy(trunk, before)]);
+            let copies = self.stretches_of(trunk, arena.trunk_bytes).into_iter().map(|stretch| {
+                let [from, to] = [trunk, before].map(|whole| part(whole, stretch.begin, stretch.len));
+                Elementwise { len: to.bytes / 4 }.copy(from, to)
+            });
+            self.emit(copies);
             before
         });
         let gradient = self.update(owner);
@@ -94,8 +99,7 @@ impl Builder<'_> {
     /// Moves an arena by its gradients, and squares the trunk's stretch by stretch, while they are at hand.
     fn update(&mut self, owner: usize) -> Squares {
         let (arena, train, step) = (&self.network.arenas[owner], &self.network.train, self.network.inputs.step);
-        let [len, trunk] = [arena.weights.bytes, arena.trunk_bytes].map(|bytes| (bytes / 4) as u32);
-        let stretches = stretches(len, trunk, if self.network.tuning.mirrored { STRETCH } else { len });
+        let stretches = self.stretches_of(arena.weights, arena.trunk_bytes);
         let partials = stretches.iter().map(|stretch| stretch.partials()).sum();
         let rows = self.scratch(self.network.title(owner), "gradient norm", 4 * u64::from(partials));
         let mut summed = 0;
@@ -115,15 +119,31 @@ impl Builder<'_> {
     /// Adds the norms of what moved `trunk` from its copy `before`, and of `trunk` itself, to the totals.
     fn update_norms(&mut self, owner: usize, trunk: Slice, before: Slice) {
         let name = self.network.title(owner);
-        let len = (trunk.bytes / 4) as u32;
-        let partials = reduce::partials(len);
+        let stretches = self.stretches_of(trunk, trunk.bytes);
+        let partials = stretches.iter().map(Stretch::partials).sum();
         let moved = self.scratch(name, "update norm", 4 * u64::from(partials));
         let weight = self.scratch(name, "weight norm", 4 * u64::from(partials));
-        self.emit([
-            reduce::sum_of_squared_differences(len, trunk, before, moved),
-            reduce::sum_of_squares(len, trunk, weight),
-            reduce::norms(partials, moved, weight, self.network.totals_of(owner)),
-        ]);
+        let mut summed = 0;
+        for stretch in stretches {
+            let [old, new] = [before, trunk].map(|whole| part(whole, stretch.begin, stretch.len));
+            let [moved, weight] = [moved, weight].map(|rows| part(rows, summed, stretch.partials()));
+            self.emit([
+                reduce::sum_of_squared_differences(stretch.len, new, old, moved),
+                reduce::sum_of_squares(stretch.len, new, weight),
+            ]);
+            summed += stretch.partials();
+        }
+        self.emit([reduce::norms(partials, moved, weight, self.network.totals_of(owner))]);
+    }
+
+    /// `arena`, the first `trunk_bytes` of which are the trunk's, in stretches: no larger than a binding, and where kernels
+    /// read mirrors small ones.
+    fn stretches_of(&self, arena: Slice, trunk_bytes: u64) -> Vec<Stretch> {
+        let [len, trunk] = [arena.bytes, trunk_bytes].map(|bytes| (bytes / 4) as u32);
+        let bound =
+            u64::from(STRETCH).max(self.network.goal.bounds.max_binding / 4 / u64::from(STRETCH) * u64::from(STRETCH));
+        let most = if self.network.tuning.mirrored { STRETCH } else { bound.min(len.into()) as u32 };
+        stretches(len, trunk, most)
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::data::DataError;
 use crate::gpu::GpuError;
 
+use super::plan::Unfit;
+
 /// An error of the trainer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TrainError {
@@ -27,6 +29,9 @@ pub enum TrainError {
         /// Epoch, from 1.
         epoch: usize,
     },
+    /// No plan keeps to the memory that it may take.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// A checkpoint lacks a tensor or holds it in another shape.
     #[error("tensor {name} of the checkpoint {problem}; it belongs to another model")]
     Tensor {

@@ -66,12 +66,12 @@ impl Builder<'_> {
                 None => self.mapped_similarity(block, a, x),
             };
             (pass.losses.sim, pass.losses.unsup) = (found.losses.sim, found.losses.unsup);
-            self.join(block, &mut pass.gradient, found.gradient);
+            self.join(&mut pass.gradient, found.gradient);
         }
         if heads.recon() {
             let (rows, gradient) = self.reconstruction(block, a, x);
             pass.losses.unsup = Some(rows);
-            self.join(block, &mut pass.gradient, HeadGradient { dense: Some(gradient), pooled: None });
+            self.join(&mut pass.gradient, HeadGradient { dense: Some(gradient), pooled: None });
         }
         pass
     }
@@ -99,21 +99,19 @@ impl Builder<'_> {
             return Features { x: a, windows, len };
         }
         let x = self.activation(format!("{}.pooled", block.name), u64::from(self.batch) * len as u64);
-        self.emit([windows.average(a, x)]);
+        self.emit_average(windows, a, x);
         Features { x, windows, len }
     }
 
     /// Adds a head's gradient to that of the others.
-    fn join(&mut self, block: &Block, sum: &mut HeadGradient, more: HeadGradient) {
-        let dense = self.elements(block.out_shape);
-        let pooled = u64::from(self.batch) * block.pred_in_shape().device_elements() as u64;
+    fn join(&mut self, sum: &mut HeadGradient, more: HeadGradient) {
         match (sum.dense, more.dense) {
-            (Some(sum), Some(more)) => self.accumulate(dense, more, sum),
+            (Some(sum), Some(more)) => self.accumulate(more, sum),
             (None, more) => sum.dense = more,
             (Some(_), None) => {}
         }
         match (sum.pooled, more.pooled) {
-            (Some((sum, _)), Some((more, _))) => self.accumulate(pooled, more, sum),
+            (Some((sum, _)), Some((more, _))) => self.accumulate(more, sum),
             (None, more) => sum.pooled = more,
             (Some(_), None) => {}
         }

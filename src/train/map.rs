@@ -35,6 +35,19 @@ pub struct MapLabels {
 }
 
 impl Map {
+    /// Whether it is a convolution, which treats every sample alike and no two of them together.
+    pub fn is_conv(&self) -> bool {
+        matches!(self, Self::Conv(_))
+    }
+
+    /// The same for another number of samples.
+    pub fn of_batch(self, batch: u32) -> Self {
+        match self {
+            Self::Conv(conv) => Self::Conv(Conv2d { batch, ..conv }),
+            Self::Dense { fan_in, fan_out, tuning, .. } => Self::Dense { batch, fan_in, fan_out, tuning },
+        }
+    }
+
     /// Elements of the output.
     pub fn output_len(&self) -> u64 {
         let (rows, channels) = (self.rows(), self.channels());

@@ -51,7 +51,7 @@ impl Builder<'_> {
         let matrix = self.kept(format!("{}.similarity", block.name), loss.matrix_bytes());
         let goal = self.one_hot_goal();
         let buffers = self.similarity_buffers(&block.name, &loss, z, goal.slice);
-        self.emit(loss.forward(&SimilarityBuffers { matrix, ..buffers }, goal.target));
+        self.emit_similarity(&loss, &SimilarityBuffers { matrix, ..buffers }, goal.target);
     }
 
     /// The map of the `sim` head: a 3x3 convolution, or a linear map.
@@ -94,13 +94,13 @@ impl Builder<'_> {
                 self.emit([blend.blend(first.target, first.slice, second.slice, blended)]);
                 let goal = Goal { target: Target::Matrix, slice: blended };
                 let buffers = self.similarity_buffers(&block.name, &loss, z, goal.slice);
-                self.emit(loss.forward(&buffers, goal.target));
+                self.emit_similarity(&loss, &buffers, goal.target);
                 let [sim, unsup] = [(first, "sim distance"), (second, "unsup distance")].map(|(goal, what)| {
                     let rows = self.scratch(&block.name, what, loss.rows_bytes());
                     self.emit([blend.distance(goal.target, goal.slice, buffers.matrix, rows)]);
                     rows
                 });
-                self.emit(loss.backward(&buffers, goal.target, blend.weight() as f32));
+                self.emit_similarity_backward(&loss, &buffers, goal.target, blend.weight() as f32);
                 Losses { sim: Some(sim), unsup: Some((unsup, self.batch)), pred: None }
             }
             (None, None) => Losses::default(),
@@ -110,9 +110,34 @@ impl Builder<'_> {
     /// One loss of the similarities of `z`, forward and backward: parts of the loss.
     fn match_one(&mut self, block: &Block, loss: &Similarity, z: Slice, goal: Goal, weight: f64) -> Slice {
         let buffers = self.similarity_buffers(&block.name, loss, z, goal.slice);
-        self.emit(loss.forward(&buffers, goal.target));
-        self.emit(loss.backward(&buffers, goal.target, weight as f32));
+        self.emit_similarity(loss, &buffers, goal.target);
+        self.emit_similarity_backward(loss, &buffers, goal.target, weight as f32);
         buffers.rows
+    }
+
+    /// The similarities of `buffers.z` and their loss. Deviations are taken sample by sample; the rest needs the whole batch.
+    fn emit_similarity(&mut self, loss: &Similarity, buffers: &SimilarityBuffers, target: Target) {
+        let (loss, SimilarityBuffers { z, u, stats, .. }) = (*loss, *buffers);
+        if loss.mode == Compare::SpatialStd {
+            self.emit_by_sample(move |part| {
+                vec![loss.features_of(part.first..part.first + part.samples, part.of(z), u, stats)]
+            });
+        } else {
+            self.emit([loss.features(z, u, stats)]);
+        }
+        self.emit(loss.loss(buffers, target));
+    }
+
+    /// `buffers.z` becomes the gradient of `scale` times that loss.
+    fn emit_similarity_backward(&mut self, loss: &Similarity, buffers: &SimilarityBuffers, target: Target, scale: f32) {
+        self.emit(loss.gradient(buffers, target, scale));
+        let (loss, SimilarityBuffers { z, stats, df, .. }) = (*loss, *buffers);
+        if loss.mode == Compare::SpatialStd {
+            self.emit_by_sample(move |part| {
+                let samples = part.first..part.first + part.samples;
+                loss.apply_of(samples, part.of(z), stats, df).into_iter().collect()
+            });
+        }
     }
 
     /// What the supervised loss matches: the labels, or the similarities of their codes.
@@ -144,7 +169,7 @@ impl Builder<'_> {
         let labels = self.one_hot_goal();
         let name = format!("{}.{what}", block.name);
         let buffers = self.similarity_buffers(&name, &loss, tensor, labels.slice);
-        self.emit(loss.forward(&buffers, labels.target));
+        self.emit_similarity(&loss, &buffers, labels.target);
         Goal { target: Target::Matrix, slice: buffers.matrix }
     }
 

@@ -4,6 +4,9 @@
 //! [`Plan`]'s stages, one command buffer each; a plan is built from a [`Network`] by `scheme`, which says where gradients
 //! flow and stop. The scheme's words are `walk` (through the network's ops), `block` (with `shortcut` and `activated`),
 //! `heads` (`classifier`, `matching`, `reconstruction`) and `closing`; the bricks that all of them use are in `build`.
+//!
+//! What they write down is `work`, which `fit` makes small enough: `flow` knows what depends on what, `parts` does a stage part
+//! by part of the batch, `pieces` and `pool` lay out what is left, and [`Footprint`] and [`MemoryReport`] say what it takes.
 
 mod activated;
 mod arena;
@@ -12,28 +15,41 @@ mod build;
 mod classifier;
 mod closing;
 mod error;
+mod fit;
+mod flow;
+mod footprint;
 mod heads;
 mod inspect;
 mod map;
 mod matching;
 mod metrics;
 mod network;
+mod parts;
+mod pieces;
 mod plan;
+mod pool;
 mod reconstruction;
+mod report;
 mod scheme;
 mod session;
 mod settings;
 mod shortcut;
+mod staging;
 mod tensors;
 mod trainer;
 mod walk;
+mod work;
 
 pub use error::TrainError;
+pub use fit::{Bounds, Goal, Limit};
+pub use footprint::Footprint;
 pub use inspect::{BlockView, Inspection, softmax};
 pub use metrics::{BlockReport, EpochReport, Totals};
 pub use network::{Network, Source, TOTALS_STRIDE};
-pub use plan::{MemoryReport, Mode, Plan, StageMemory, TensorPlace};
+pub use plan::{Mode, Plan, PlanSummary, Unfit};
+pub use pool::{Place, Pool};
+pub use report::{MemoryReport, StageMemory, TensorPlace};
 pub use session::{Position, Session};
 pub use settings::{LossWeights, Optim, Order, Schedule, TrainConfig};
-pub use tensors::{Pool, Role, TensorInfo};
+pub use tensors::{Role, TensorInfo};
 pub use trainer::{Allocated, NamedTensor, Samples, Trainer};

@@ -9,6 +9,7 @@ use crate::kernels::reduce::TOTAL_WORDS;
 use crate::nn::{Block, Model, Owner, pad4};
 
 use super::arena::Arena;
+use super::fit::{Goal, Limit};
 use super::settings::{LossWeights, TrainConfig};
 use super::tensors::{Role, TensorTable};
 
@@ -55,6 +56,8 @@ pub struct Network {
     pub losses: LossWeights,
     /// How products are computed on the adapter at hand.
     pub tuning: Tuning,
+    /// What its plans' memory keeps to.
+    pub goal: Goal,
     /// How samples arrive.
     pub source: Source,
     /// Persistent tensors; a plan adds its activations behind them.
@@ -120,7 +123,21 @@ impl Network {
         let losses = LossWeights::new(&model.config, &train);
         let phase = train.is_greedy().then_some(0);
         let whole = 0..model.blocks.len();
-        Self { model, train, losses, tuning, source, tensors, arenas, inputs, totals, logits, phase, whole }
+        let goal = Goal::default();
+        Self { model, train, losses, tuning, goal, source, tensors, arenas, inputs, totals, logits, phase, whole }
+    }
+
+    /// The same, whose plans keep to another goal.
+    #[must_use]
+    pub fn with_goal(mut self, goal: Goal) -> Self {
+        self.goal = goal;
+        self
+    }
+
+    /// The same, whose plans keep to another limit.
+    #[must_use]
+    pub fn within(&self, limit: Limit) -> Self {
+        self.clone().with_goal(Goal { limit, ..self.goal })
     }
 
     /// Whether blocks and output layer are one module: gradients flow all the way.

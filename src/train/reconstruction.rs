@@ -1,6 +1,7 @@
 //! The `recon` head: a block's input from its activation, by a transposed convolution or a linear map.
 
 use crate::gpu::Slice;
+use crate::kernels::conv2d::Conv2d;
 use crate::kernels::reconstruction::Reconstruction;
 use crate::nn::{Block, pad4};
 
@@ -29,7 +30,10 @@ impl Builder<'_> {
         let da = match self.block_map(block).0 {
             Map::Conv(conv) => {
                 // The block's convolution run backwards, so what its gradients are is turned around as well.
-                self.emit(conv.transposed(RECON.forward, a, weight, bias, z));
+                self.emit_by_sample(move |part| {
+                    let conv = Conv2d { batch: part.samples, ..conv };
+                    conv.transposed(RECON.forward, part.of(a), weight, bias, part.of(z))
+                });
                 emit_loss(self);
                 let map = Map::Conv(conv);
                 self.backward_weight(&map, RECON, z, a, dw, name);

@@ -19,10 +19,10 @@
 
 use std::ops::Range;
 
-use crate::gpu::{Slice, Stage};
+use crate::gpu::Slice;
 
 use super::block::{BlockPass, WithHeads};
-use super::build::Builder;
+use super::build::{Builder, Steps};
 use super::heads::Losses;
 use super::network::Network;
 use super::plan::Mode;
@@ -30,7 +30,7 @@ use super::tensors::TensorTable;
 use super::walk::{Pass, Position, ops_of};
 
 /// Stages of a training step.
-pub fn training(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
+pub fn training(network: &Network, batch: u32) -> (Vec<Steps>, TensorTable) {
     let mut builder = Builder::new(network, batch);
     let mut at = Position::start(builder.input(Mode::Train));
     for (index, module) in network.modules_in_turn().iter().enumerate() {
@@ -47,11 +47,11 @@ pub fn training(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
 }
 
 /// Stages of an evaluation step: running statistics everywhere, and what each classifier has learned.
-pub fn evaluation(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
+pub fn evaluation(network: &Network, batch: u32) -> (Vec<Steps>, TensorTable) {
     forward(network, batch, Mode::Evaluate)
 }
 
-fn forward(network: &Network, batch: u32, mode: Mode) -> (Vec<Stage>, TensorTable) {
+fn forward(network: &Network, batch: u32, mode: Mode) -> (Vec<Steps>, TensorTable) {
     let mut builder = Builder::new(network, batch);
     let mut at = Position::start(builder.input(mode));
     for module in network.modules_in_turn() {
@@ -65,7 +65,7 @@ fn forward(network: &Network, batch: u32, mode: Mode) -> (Vec<Stage>, TensorTabl
 }
 
 /// Stages of an inspection step: as evaluation, but with what [`super::inspect`] keeps in the place of measurements.
-pub fn inspection(network: &Network, batch: u32) -> (Vec<Stage>, TensorTable) {
+pub fn inspection(network: &Network, batch: u32) -> (Vec<Steps>, TensorTable) {
     forward(network, batch, Mode::Inspect)
 }
 

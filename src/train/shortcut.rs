@@ -55,7 +55,7 @@ impl Builder<'_> {
     ) -> Option<(ShortcutPass, Slice)> {
         let (shortcut, mut pass, residual) = self.along(block, tap)?;
         if shortcut.kind != ShortcutKind::ConvNorm {
-            self.accumulate(self.elements(block.out_shape), residual, y);
+            self.accumulate(residual, y);
             return Some((pass, y));
         }
         let names = [block.name.as_str(), "sum"];

@@ -9,13 +9,13 @@ use crate::nn::{ParamDecl, Role as ParamRole};
 
 use super::arena::{Arena, Place};
 use super::error::TrainError;
+use super::footprint::Footprint;
 use super::metrics::Totals;
 use super::network::Network;
-use super::plan::{Mode, Plan};
-use super::tensors::{Pool, Role};
-
-/// Steps that the host may be ahead of the GPU.
-const STEPS_AHEAD: usize = 3;
+use super::plan::{Mode, Plan, PlanSummary};
+use super::pool::Pool;
+use super::staging::Staging;
+use super::tensors::Role;
 
 /// What the names of the optimiser's tensors begin with in a checkpoint.
 const OPTIMIZER: &str = "optimizer.";
@@ -70,9 +70,11 @@ pub struct Trainer {
     shared: Vec<wgpu::Buffer>,
     mirrors: Vec<Mirror>,
     programs: HashMap<(Mode, u32), Prepared>,
+    staging: Staging,
     ring: UploadRing,
     watch: Readback,
-    arenas: Option<Readback>,
+    /// For parameters; once some have been asked for.
+    values: Option<Readback>,
     steps: u64,
     phase_start: u64,
 }
@@ -81,6 +83,7 @@ pub struct Trainer {
 #[derive(Debug)]
 struct Prepared {
     program: Program,
+    summary: PlanSummary,
     /// The plan's own outputs, in the order in which it made them.
     kept: Vec<wgpu::Buffer>,
     /// Room for these outputs and the logits; with an inspection only.
@@ -98,12 +101,10 @@ impl Trainer {
             .tensors
             .infos()
             .iter()
-            .map(|info| gpu.buffer(&info.name, info.bytes, PERSISTENT))
+            .map(|info| gpu.arena(&info.name, info.bytes, PERSISTENT))
             .collect::<Result<Vec<_>, _>>()?;
-        let inputs = network.inputs;
-        let slot = upload_offsets(&network).end + inputs.samples.bytes;
-        let ring = UploadRing::new(&gpu, STEPS_AHEAD, slot)?;
-        let watch = Readback::new(&gpu, network.totals.bytes)?;
+        let staging = Staging::new(&network);
+        let (ring, watch) = (staging.ring(&gpu)?, staging.watch(&gpu)?);
         let mut trainer = Self {
             gpu,
             network,
@@ -112,9 +113,10 @@ impl Trainer {
             shared: Vec::new(),
             mirrors: Vec::new(),
             programs: HashMap::new(),
+            staging,
             ring,
             watch,
-            arenas: None,
+            values: None,
             steps: 0,
             phase_start: 0,
         };
@@ -150,6 +152,17 @@ impl Trainer {
         self.network.phase = Some(phase);
         self.phase_start = first;
         self.programs.clear();
+        self.pool.uniform_bytes = 0;
+    }
+
+    /// What its plans say that it takes of the device's memory.
+    pub fn footprint(&self) -> Footprint {
+        Footprint::of(&self.network, &self.pool)
+    }
+
+    /// How a step for which there is a plan is done.
+    pub fn summary(&self, mode: Mode, batch: u32) -> Option<PlanSummary> {
+        self.programs.get(&(mode, batch)).map(|prepared| prepared.summary)
     }
 
     /// What it has allocated on the device, read off the buffers themselves.
@@ -163,10 +176,10 @@ impl Trainer {
         if self.programs.contains_key(&(mode, batch)) {
             return Ok(());
         }
-        let plan = Plan::new(&self.network, mode, batch, &mut self.pool);
+        let plan = Plan::new(&self.network, mode, batch, &mut self.pool)?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
         for &bytes in &self.pool.bytes[self.shared.len()..] {
-            self.shared.push(self.gpu.buffer("activations", bytes, usage)?);
+            self.shared.push(self.gpu.arena("activations", bytes, usage)?);
         }
         for &bytes in &self.pool.mirrored[self.mirrors.len()..] {
             self.mirrors.push(Mirror::new(&self.gpu, bytes)?);
@@ -179,15 +192,21 @@ impl Trainer {
         let place = |id: TensorId| {
             let own = || kept.iter().find(|(output, _)| *output == id).map(|(_, buffer)| buffer);
             let persistent = self.persistent.get(id.0 as usize).or_else(own);
-            let buffer = persistent.unwrap_or_else(|| &self.shared[plan.assignment[&id]]);
-            BufferSpan { buffer: buffer.clone(), offset: 0 }
+            match persistent {
+                Some(buffer) => BufferSpan { buffer: buffer.clone(), offset: 0 },
+                None => {
+                    let place = plan.places[&id];
+                    BufferSpan { buffer: self.shared[place.buffer].clone(), offset: place.offset }
+                }
+            }
         };
+        let summary = plan.summary();
         let program = Program::new(&self.gpu, plan.stages, place, &self.mirrors)?;
         let kept: Vec<wgpu::Buffer> = kept.into_iter().map(|(_, buffer)| buffer).collect();
         let logits: u64 = self.network.logits.iter().flatten().map(|slice| slice.bytes).sum();
         let bytes = logits + kept.iter().map(wgpu::Buffer::size).sum::<u64>();
         let readback = (mode == Mode::Inspect).then(|| Readback::new(&self.gpu, bytes)).transpose()?;
-        self.programs.insert((mode, batch), Prepared { program, kept, readback });
+        self.programs.insert((mode, batch), Prepared { program, summary, kept, readback });
         Ok(())
     }
 
@@ -269,7 +288,7 @@ impl Trainer {
         lr: f64,
     ) -> Result<crate::gpu::UploadSlot, TrainError> {
         let slot = self.ring.acquire(&self.gpu).await?;
-        let (inputs, offsets) = (self.network.inputs, upload_offsets(&self.network));
+        let (inputs, offsets) = (self.network.inputs, self.staging);
         let updates = self.steps.saturating_sub(self.phase_start) + 1;
         let step = StepParams::new(lr, updates, self.steps as u32, self.network.train.seed);
         let mut parts: Vec<(Slice, u64, &[u8])> = vec![
@@ -278,11 +297,11 @@ impl Trainer {
         ];
         match samples {
             Samples::Pixels { pixels, crops, holes } => {
-                parts.push((inputs.samples, offsets.end, pixels));
+                parts.push((inputs.samples, offsets.samples, pixels));
                 parts.extend(inputs.crops.map(|target| (target, offsets.crops, crops)));
                 parts.extend(inputs.holes.filter(|_| !holes.is_empty()).map(|target| (target, offsets.holes, holes)));
             }
-            Samples::Floats(values) => parts.push((inputs.samples, offsets.end, bytemuck::cast_slice(values))),
+            Samples::Floats(values) => parts.push((inputs.samples, offsets.samples, bytemuck::cast_slice(values))),
         }
         for (_, offset, bytes) in &parts {
             slot.write(*offset, bytes)?;
@@ -397,11 +416,26 @@ impl Trainer {
                     let at = (place.offset / 4) as usize;
                     content[at..at + (place.bytes / 4) as usize].copy_from_slice(&param.layout.pack(&values));
                 }
-                self.gpu.queue.write_buffer(self.buffer(slice), 0, bytemuck::cast_slice(&content));
+                self.gpu.write(self.buffer(slice), bytemuck::cast_slice(&content))?;
             }
         }
-        self.gpu.check()?;
         Ok(())
+    }
+
+    /// Names and PyTorch's shapes of all parameters, and with `optimizer` of its memory.
+    pub fn tensors(&self, optimizer: bool) -> Vec<(String, Vec<usize>)> {
+        let wanted = self.located().into_iter().filter(|located| optimizer || !located.name.starts_with(OPTIMIZER));
+        wanted.map(|located| (located.name, self.network.model.params[located.param].shape.clone())).collect()
+    }
+
+    /// One of them, in PyTorch's layout. Waits for the GPU.
+    ///
+    /// # Errors
+    /// What the device reports, or [`TrainError::Tensor`] if there is none of that name.
+    pub async fn tensor(&mut self, name: &str) -> Result<Vec<f32>, TrainError> {
+        let located = self.located().into_iter().find(|located| located.name == name);
+        let none = || TrainError::Tensor { name: name.to_owned(), problem: "is not in this network".to_owned() };
+        Ok(self.export(located.ok_or_else(none)?).await?.values)
     }
 
     /// All parameters, and with `optimizer` its memory, in PyTorch's layout. Waits for the GPU.
@@ -410,11 +444,9 @@ impl Trainer {
     /// What the device reports.
     pub async fn save(&mut self, optimizer: bool) -> Result<Vec<NamedTensor>, TrainError> {
         let mut tensors = Vec::new();
-        for index in 0..self.network.arenas.len() {
-            for (prefix, slice, role) in tensors_of(&self.network, &self.network.arenas[index]) {
-                if optimizer || !prefix.starts_with(OPTIMIZER) {
-                    self.export(index, &prefix, slice, role, &mut tensors).await?;
-                }
+        for located in self.located() {
+            if optimizer || !located.name.starts_with(OPTIMIZER) {
+                tensors.push(self.export(located).await?);
             }
         }
         Ok(tensors)
@@ -425,44 +457,61 @@ impl Trainer {
     /// # Errors
     /// What the device reports.
     pub async fn gradients(&mut self) -> Result<Vec<NamedTensor>, TrainError> {
-        let mut tensors = Vec::new();
-        for index in 0..self.network.arenas.len() {
-            let slice = self.network.arenas[index].grads;
-            self.export(index, "", slice, ParamRole::Train, &mut tensors).await?;
+        let of = |arena: &Arena| located_in(arena, &self.network, "", arena.grads, ParamRole::Train);
+        let all: Vec<Located> = self.network.arenas.iter().flat_map(of).collect();
+        let mut tensors = Vec::with_capacity(all.len());
+        for located in all {
+            tensors.push(self.export(located).await?);
         }
         Ok(tensors)
     }
 
-    async fn export(
-        &mut self,
-        arena: usize,
-        prefix: &str,
-        slice: Slice,
-        role: ParamRole,
-        tensors: &mut Vec<NamedTensor>,
-    ) -> Result<(), TrainError> {
-        let content = self.read(slice).await?;
-        let params: &[ParamDecl] = &self.network.model.params;
-        let places = self.network.arenas[arena].places().iter().filter(|place| place.role == role);
-        tensors.extend(places.map(|place: &Place| {
-            let param = &params[place.param];
-            let at = (place.offset / 4) as usize;
-            let values = param.layout.unpack(&content[at..at + (place.bytes / 4) as usize]);
-            NamedTensor { name: format!("{prefix}{}", param.name), shape: param.shape.clone(), values }
-        }));
-        Ok(())
+    /// What a checkpoint holds.
+    fn located(&self) -> Vec<Located> {
+        let network = &self.network;
+        let of = |arena: &Arena| -> Vec<Located> {
+            let all = tensors_of(network, arena).into_iter();
+            all.flat_map(|(prefix, slice, role)| located_in(arena, network, &prefix, slice, role)).collect()
+        };
+        network.arenas.iter().flat_map(of).collect()
+    }
+
+    async fn export(&mut self, located: Located) -> Result<NamedTensor, TrainError> {
+        let content = self.read(located.slice).await?;
+        let param: &ParamDecl = &self.network.model.params[located.param];
+        Ok(NamedTensor { name: located.name, shape: param.shape.clone(), values: param.layout.unpack(&content) })
     }
 
     async fn read(&mut self, slice: Slice) -> Result<Vec<f32>, GpuError> {
-        let largest = self.network.tensors.infos().iter().map(|info| info.bytes).max().unwrap_or(0);
-        let mut readback = match self.arenas.take() {
+        let mut readback = match self.values.take() {
             Some(readback) => readback,
-            None => Readback::new(&self.gpu, largest)?,
+            None => self.staging.values(&self.gpu)?,
         };
-        let bytes = readback.read(&self.gpu, self.buffer(slice), slice.offset, slice.bytes).await?;
-        self.arenas = Some(readback);
+        let mut bytes = Vec::with_capacity(slice.bytes as usize);
+        for (begin, length) in self.staging.pieces(slice) {
+            bytes.extend(readback.read(&self.gpu, self.buffer(slice), begin, length).await?);
+        }
+        self.values = Some(readback);
         Ok(bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect())
     }
+}
+
+/// A parameter, its gradient or a piece of the optimiser's memory, and where on the device it lies.
+struct Located {
+    name: String,
+    param: usize,
+    slice: Slice,
+}
+
+/// The tensors of `role` that lie in a slice of `arena`.
+fn located_in(arena: &Arena, network: &Network, prefix: &str, slice: Slice, role: ParamRole) -> Vec<Located> {
+    let places = arena.places().iter().filter(|place| place.role == role);
+    let located = |place: &Place| Located {
+        name: format!("{prefix}{}", network.model.params[place.param].name),
+        param: place.param,
+        slice: Slice { offset: slice.offset + place.offset, bytes: place.bytes, ..slice },
+    };
+    places.map(located).collect()
 }
 
 /// The arena's tensors that a checkpoint holds, each with the prefix of its names and the role of its content.
@@ -474,22 +523,4 @@ fn tensors_of(network: &Network, arena: &Arena) -> Vec<(String, Slice, ParamRole
     let moments =
         names.zip(&arena.moments).map(|(name, &slice)| (format!("{OPTIMIZER}{name}."), slice, ParamRole::Train));
     [weights, statistics].into_iter().chain(constants).chain(moments).collect()
-}
-
-/// Where each part of a batch lies in an upload slot; the samples come last, at `end`.
-struct UploadOffsets {
-    labels: u64,
-    crops: u64,
-    holes: u64,
-    end: u64,
-}
-
-fn upload_offsets(network: &Network) -> UploadOffsets {
-    let inputs = network.inputs;
-    let labels = inputs.step.bytes.next_multiple_of(16);
-    let crops = labels + inputs.labels.bytes.next_multiple_of(16);
-    let bytes = |slice: Option<Slice>| slice.map_or(0, |slice| slice.bytes.next_multiple_of(16));
-    let holes = crops + bytes(inputs.crops);
-    let end = holes + bytes(inputs.holes);
-    UploadOffsets { labels, crops, holes, end }
 }

@@ -42,7 +42,7 @@ pub enum Pass {
     /// Dropout of a tensor of `shape`.
     Drop { shape: Shape, stream: usize },
     /// What was kept for a shortcut; where it was rectified, how.
-    Tap { shape: Shape, rectified: Option<Activated> },
+    Tap { rectified: Option<Activated> },
     /// The last norm, if there is one, and the average pooling; a maximum is a pass of its own.
     End { shape: Shape, norm: Option<Activated>, average: Option<PoolGeometry> },
 }
@@ -95,12 +95,12 @@ impl Builder<'_> {
         let block = &self.network.model.blocks[unit];
         if block.order != Order::Pre || block.batch_norm {
             at.tap = Some(at.x);
-            return Pass::Tap { shape, rectified: None };
+            return Pass::Tap { rectified: None };
         }
         let what = Activate::new(None, self.nonlinearity(), shape);
         let (rectified, tap) = self.activate(what, at.x, None, mode, [&block.name, "tap"]);
         at.tap = Some(tap);
-        Pass::Tap { shape, rectified: Some(rectified) }
+        Pass::Tap { rectified: Some(rectified) }
     }
 
     fn max_pool(&mut self, shape: Shape, at: &mut Position, name: &str) -> Pass {
@@ -112,7 +112,10 @@ impl Builder<'_> {
         };
         let x = at.x;
         at.x = self.activation(format!("{name}.out"), self.elements(shape.max_pooled()));
-        self.emit([pool.forward(x, at.x)]);
+        let out = at.x;
+        self.emit_by_sample(move |part| {
+            vec![MaxPool { batch: part.samples, ..pool }.forward(part.of(x), part.of(out))]
+        });
         Pass::MaxPool { pool, x }
     }
 
@@ -142,7 +145,7 @@ impl Builder<'_> {
         let windows = self.windows(shape, [kh, kw], [0, 0]);
         let pooled = Shape { h: shape.h / kh, w: shape.w / kw, c: shape.c };
         let out = self.activation("end.average".into(), self.elements(pooled));
-        self.emit([windows.average(at.x, out)]);
+        self.emit_average(windows, at.x, out);
         at.x = out;
         tape.push(Pass::End { shape, norm, average: Some(windows) });
     }
@@ -169,9 +172,9 @@ impl Builder<'_> {
                     tap = back.tap.or(tap);
                     close(self, pass);
                 }
-                Pass::Tap { shape, rectified } => {
+                Pass::Tap { rectified } => {
                     if let Some(dtap) = tap.take() {
-                        gradient = Some(self.untap(*shape, rectified.as_ref(), dtap, gradient));
+                        gradient = Some(self.untap(rectified.as_ref(), dtap, gradient));
                     }
                 }
                 between => gradient = gradient.map(|gradient| self.pass_back(between, gradient)),
@@ -189,7 +192,11 @@ impl Builder<'_> {
         match pass {
             Pass::MaxPool { pool, x } => {
                 let dx = self.activation("max pool.dx".into(), x.bytes / 4);
-                self.emit([pool.backward(*x, gradient, dx)]);
+                let (pool, x) = (*pool, *x);
+                self.emit_by_sample(move |part| {
+                    let (x, gradient, dx) = (part.of(x), part.of(gradient), part.of(dx));
+                    vec![MaxPool { batch: part.samples, ..pool }.backward(x, gradient, dx)]
+                });
                 dx
             }
             Pass::Drop { shape, stream } => {
@@ -203,12 +210,12 @@ impl Builder<'_> {
     }
 
     /// The gradient of what a residual unit began with: by way of its blocks, and past them.
-    fn untap(&mut self, shape: Shape, rectified: Option<&Activated>, dtap: Slice, through: Option<Slice>) -> Slice {
+    fn untap(&mut self, rectified: Option<&Activated>, dtap: Slice, through: Option<Slice>) -> Slice {
         if let Some(rectified) = rectified {
             self.backward_activated(rectified, Upstream { gradient: dtap, dense: true, pooled: None }, "tap");
         }
         let Some(gradient) = through else { return dtap };
-        self.accumulate(self.elements(shape), dtap, gradient);
+        self.accumulate(dtap, gradient);
         gradient
     }
 
@@ -231,7 +238,9 @@ impl Builder<'_> {
                 let upstream = Upstream { gradient: dx, dense: false, pooled: Some((dout, windows)) };
                 self.backward_activated(norm, upstream, "end");
             }
-            None => self.emit([windows.average_backward(dout, dx)]),
+            None => self.emit_by_sample(move |part| {
+                vec![windows.of_batch(part.samples).average_backward(part.of(dout), part.of(dx))]
+            }),
         }
         dx
     }

@@ -6,11 +6,11 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::checkpoint::Checkpoint;
 use crate::data::AugmentParams;
-use crate::kernels::gemm::Tuning;
 use crate::nn::{Block, Model, Op};
+use crate::run::engine::Capabilities;
 use crate::run::memory::Planned;
 use crate::run::{RunError, Settings, TrainFlags, engine};
-use crate::train::{MemoryReport, Position, Samples, Session, Totals};
+use crate::train::{Limit, MemoryReport, Position, Samples, Session, Totals};
 
 use super::data::Data;
 use super::device::Device;
@@ -213,8 +213,8 @@ pub fn settings_of_checkpoint(bytes: &[u8]) -> Result<String, WebError> {
 #[wasm_bindgen]
 pub fn memory_plans(settings: &str, data: &Data) -> Result<String, WebError> {
     let settings = Settings::resolve_for(&from_json(settings)?, data.set.spec.clone())?;
-    let local = Planned::new(&settings, Tuning::portable(), false)?;
-    let backprop = Planned::new(&settings, Tuning::portable(), true)?;
+    let planned = |backprop| Planned::within(&settings, &Capabilities::webgpu(), backprop, Limit::Fastest);
+    let (local, backprop) = (planned(false)?, planned(true)?);
     to_json(&json!({ "local": kept(&local.report), "backprop": kept(&backprop.report) }))
 }
 

@@ -14,7 +14,7 @@ fn a_plan_needs_no_adapter_and_compares_with_backpropagation() {
     assert!((ratio - local as f64 / backprop as f64).abs() < 1e-12);
     assert_eq!(plan["plan"]["stages"].as_array().map(Vec::len), Some(8));
     let text = stdout(&mut predsim(&["plan", "--model", "mlp", "--adapter", "none", "--tensors"]));
-    for word in ["fc1", "output", "fc1.y", "activations: local"] {
+    for word in ["fc1", "output", "fc1.y", "local/backprop"] {
         assert!(text.contains(word), "{word}: {text}");
     }
 }

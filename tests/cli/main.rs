@@ -6,6 +6,7 @@ mod experiments;
 mod fetch;
 mod folders;
 mod inspect;
+mod memory;
 mod runs;
 mod server;
 mod study;

@@ -45,6 +45,13 @@ fn check(spec: &DatasetSpec, rows: bool, crops: &[AugmentParams], seed: u64) {
     let (pixels, params, out) = (lab.tensor(&images), lab.tensor(crops), lab.poisoned(augment.out_bytes()));
     lab.run(vec![augment.dispatch(pixels, params, out)]);
     assert_close(&format!("{augment:?}"), &lab.read::<f32>(out), &want, 1e-6);
+
+    let first = augment.batch / 2;
+    let behind = Augment { batch: augment.batch - first, ..augment };
+    let part = lab.poisoned(behind.out_bytes());
+    lab.run(vec![behind.dispatch_from(first, pixels, params, part)]);
+    let want = &want[want.len() - behind.out_bytes() as usize / 4..];
+    assert_close(&format!("{behind:?} from {first}"), &lab.read::<f32>(part), want, 1e-6);
 }
 
 /// One and three channels as maps, one as rows.

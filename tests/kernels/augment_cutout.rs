@@ -48,6 +48,15 @@ fn check(spec: &DatasetSpec, rows: bool, batch: u32, cutout: Cutout, seed: u64) 
         assert!((*want == 0.0) == (*got == 0.0), "{kernel:?} [{index}]: got {got}, want {want}");
     }
     assert_close(&format!("{kernel:?}"), &got, &want, 1e-6);
+
+    let first = batch / 2;
+    let (augment, kernel) =
+        (Augment { batch: batch - first, ..augment }, augment::Cutout { batch: batch - first, ..kernel });
+    let part = lab.poisoned(augment.out_bytes()).unwrap();
+    let both = vec![augment.dispatch_from(first, pixels, params, part), kernel.dispatch_from(first, centres, part)];
+    lab.run(both).unwrap();
+    let got: Vec<f32> = wait(lab.read(part));
+    assert_close(&format!("{kernel:?} from {first}"), &got, &want[want.len() - got.len()..], 1e-6);
 }
 
 /// One and three channels as maps, one as rows.

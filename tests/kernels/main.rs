@@ -5,6 +5,7 @@ mod augment;
 mod augment_cutout;
 mod batchnorm;
 mod batchnorm_backward;
+mod batchnorm_weight;
 mod conv2d;
 mod conv2d_transposed;
 mod dropout;

@@ -5,6 +5,9 @@
 //! position ([`State`]). In the middle of an epoch it also holds the loss totals, so that a resumed epoch reports what
 //! an unbroken one would. Nothing in it depends on the time, the machine or a path: equal runs give equal bytes.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod stream;
+
 use std::collections::HashMap;
 
 use safetensors::tensor::TensorView;
@@ -13,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::nn::ModelConfig;
 use crate::train::{NamedTensor, Position, TrainConfig};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use stream::write;
 
 /// Name of the metadata entry.
 const METADATA: &str = "predsim";
@@ -77,6 +83,14 @@ pub enum CheckpointError {
     },
 }
 
+impl State {
+    /// The file's metadata. One entry only: a map of several would be written in a different order each time.
+    fn metadata(&self) -> Result<HashMap<String, String>, CheckpointError> {
+        let settings = serde_json::to_string(self).map_err(|error| CheckpointError::Settings(error.to_string()))?;
+        Ok(HashMap::from([(METADATA.to_owned(), settings)]))
+    }
+}
+
 impl Checkpoint {
     /// The file's bytes.
     ///
@@ -84,7 +98,6 @@ impl Checkpoint {
     /// [`CheckpointError::Format`] if safetensors cannot write it.
     pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
         let format = |error: safetensors::SafeTensorError| CheckpointError::Format(error.to_string());
-        let settings = serde_json::to_string(&self.state).map_err(|e| CheckpointError::Settings(e.to_string()))?;
         let mut views = Vec::with_capacity(self.tensors.len() + 1);
         for tensor in &self.tensors {
             let bytes = bytemuck::cast_slice(&tensor.values);
@@ -96,9 +109,7 @@ impl Checkpoint {
         if let Some(totals) = &self.totals {
             views.push((TOTALS, TensorView::new(Dtype::U8, vec![totals.len()], totals).map_err(format)?));
         }
-        // One entry only: a map of several would be written in a different order each time.
-        let metadata = HashMap::from([(METADATA.to_owned(), settings)]);
-        safetensors::serialize(views, Some(metadata)).map_err(format)
+        safetensors::serialize(views, Some(self.state.metadata()?)).map_err(format)
     }
 
     /// Reads a file's bytes.
@@ -163,6 +174,19 @@ mod tests {
         let bytes = checkpoint().to_bytes().unwrap();
         assert_eq!(Checkpoint::from_bytes(&bytes).unwrap(), checkpoint());
         assert_eq!(bytes, checkpoint().to_bytes().unwrap());
+    }
+
+    #[test]
+    fn a_stream_of_tensors_makes_the_same_file() {
+        let whole = checkpoint();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("streamed");
+        let shapes: Vec<_> = whole.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
+        let fetch = |name: &str| Ok::<_, CheckpointError>(whole.tensor(name).unwrap().to_vec());
+        write(&path, &whole.state, &shapes, whole.totals.as_deref(), fetch).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), whole.to_bytes().unwrap());
+        let failing = |_: &str| Err(CheckpointError::Foreign);
+        assert_eq!(write(&path, &whole.state, &shapes, None, failing), Err(CheckpointError::Foreign));
     }
 
     #[test]

@@ -1,0 +1,73 @@
+//! All that a trainer takes of the device's memory, known before it does.
+
+use serde::Serialize;
+
+use super::fit::Limit;
+use super::network::Network;
+use super::plan::{Mode, Plan, Unfit};
+use super::pool::Pool;
+use super::staging::Staging;
+use super::tensors::Role;
+
+/// Bytes of a trainer on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Footprint {
+    /// Weights, gradients, the optimiser's moments, statistics, a batch's inputs and what is read back.
+    pub persistent: u64,
+    /// Buffers that the host maps, to upload batches and to read back.
+    pub staging: u64,
+    /// Buffers and textures that the plans' activations share.
+    pub activations: u64,
+    /// Numbers that the plans' dispatches come with.
+    pub uniforms: u64,
+}
+
+impl Footprint {
+    /// Of `network` with these plans prepared, in this order.
+    ///
+    /// # Errors
+    /// [`Unfit`] where the network's goal cannot be met.
+    pub fn new(network: &Network, plans: &[(Mode, u32)]) -> Result<Self, Unfit> {
+        let mut pool = Pool::default();
+        for &(mode, batch) in plans {
+            Plan::new(network, mode, batch, &mut pool)?;
+        }
+        Ok(Self::of(network, &pool))
+    }
+
+    /// Of `network` with its plans' activations in `pool`.
+    pub(super) fn of(network: &Network, pool: &Pool) -> Self {
+        Self { activations: pool.total_bytes(), uniforms: pool.uniform_bytes, ..Self::fixed(network) }
+    }
+
+    /// What no plan has a say in.
+    pub fn fixed(network: &Network) -> Self {
+        let kept = network.tensors.infos().iter().filter(|info| info.role != Role::Activation);
+        let persistent = kept.map(|info| info.bytes).sum();
+        Self { persistent, staging: Staging::new(network).bytes(), activations: 0, uniforms: 0 }
+    }
+
+    /// The fewest bytes that `network` with these plans can do with.
+    ///
+    /// # Errors
+    /// [`Unfit`] where a tensor is too large for the adapter however it is done.
+    pub fn least(network: &Network, plans: &[(Mode, u32)]) -> Result<u64, Unfit> {
+        let frugal = Self::new(&network.within(Limit::Arithmetic(f64::INFINITY)), plans)?;
+        // A plan given all of that takes what it can use of it, and may leave too little to those behind it.
+        let mut total = frugal.total();
+        while Self::new(&network.within(frugal.limit_of(total)), plans).is_err() {
+            total += total / 64;
+        }
+        Ok(total)
+    }
+
+    /// The limit that leaves this network `total` bytes.
+    pub fn limit_of(&self, total: u64) -> Limit {
+        Limit::Bytes(total.saturating_sub(self.persistent + self.staging))
+    }
+
+    /// All bytes.
+    pub fn total(&self) -> u64 {
+        self.persistent + self.staging + self.activations + self.uniforms
+    }
+}
