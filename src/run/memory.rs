@@ -116,7 +116,7 @@ pub fn advice(settings: &Settings, capabilities: &Capabilities, plans: &[(Mode, 
         (Some(budget), Some(least)) => format!(
             "--memory-budget {budget} is too little for a step of {batch} samples: the smallest that would do is \
              --memory-budget {}; {smaller}",
-            Budget::Bytes(least.next_multiple_of(1 << 20))
+            Budget::Bytes(least)
         ),
         (_, Some(_)) => format!("{unfit} on this device; {smaller}"),
         (_, None) => format!("{unfit}: a tensor of it is larger than the device can bind; {smaller}"),

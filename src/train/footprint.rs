@@ -47,18 +47,22 @@ impl Footprint {
         Self { persistent, staging: Staging::new(network).bytes(), activations: 0, uniforms: 0 }
     }
 
-    /// The fewest bytes that `network` with these plans can do with.
+    /// Bytes, in whole MiB, that `network` with these plans can do with when one MiB less is too little.
     ///
     /// # Errors
     /// [`Unfit`] where a tensor is too large for the adapter however it is done.
     pub fn least(network: &Network, plans: &[(Mode, u32)]) -> Result<u64, Unfit> {
         let frugal = Self::new(&network.within(Limit::Arithmetic(f64::INFINITY)), plans)?;
+        let enough = |mebibytes: u64| Self::new(&network.within(frugal.limit_of(mebibytes << 20)), plans).is_ok();
+        let mut most = frugal.total().div_ceil(1 << 20);
         // A plan given all of that takes what it can use of it, and may leave too little to those behind it.
-        let mut total = frugal.total();
-        while Self::new(&network.within(frugal.limit_of(total)), plans).is_err() {
-            total += total / 64;
+        while !enough(most) {
+            most += most.div_ceil(64);
         }
-        Ok(total)
+        while enough(most - 1) {
+            most -= 1;
+        }
+        Ok(most << 20)
     }
 
     /// The limit that leaves this network `total` bytes.

@@ -4,7 +4,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::JsValue;
 
-use crate::checkpoint::CheckpointError;
 use crate::gpu::GpuError;
 use crate::run::RunError;
 
@@ -35,12 +34,6 @@ impl From<WebError> for JsValue {
         let shown = js_sys::Error::new(&error.to_string());
         shown.set_name(kind(&error));
         shown.into()
-    }
-}
-
-impl From<CheckpointError> for RunError {
-    fn from(error: CheckpointError) -> Self {
-        Self::usage(format!("the checkpoint is {error}"))
     }
 }
 

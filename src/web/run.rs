@@ -66,7 +66,7 @@ impl Run {
     ) -> Result<Run, WebError> {
         let (gpu, data) = (device.gpu.clone(), data.set);
         let flags: TrainFlags = from_json(&settings)?;
-        let checkpoint = checkpoint.map(|bytes| Checkpoint::from_bytes(&bytes)).transpose()?;
+        let checkpoint = checkpoint.map(|bytes| read_checkpoint(&bytes)).transpose()?;
         let state = checkpoint.as_ref().map(|checkpoint| &checkpoint.state);
         let settings = match state {
             Some(state) => Settings::resumed(state, &flags, Some(&data.spec))?,
@@ -203,7 +203,7 @@ impl Sums {
 /// `usage`: the bytes are not a checkpoint.
 #[wasm_bindgen]
 pub fn settings_of_checkpoint(bytes: &[u8]) -> Result<String, WebError> {
-    to_json(&Settings::of_state(&Checkpoint::from_bytes(bytes)?.state)?.flags())
+    to_json(&Settings::of_state(&read_checkpoint(bytes)?.state)?.flags())
 }
 
 /// Bytes that a step of `settings` over `data` keeps, locally and by backpropagation, as JSON. Needs no device.
@@ -225,4 +225,9 @@ fn kept(report: &MemoryReport) -> serde_json::Value {
         "gradients": report.gradient_bytes,
         "optimizer": report.optimizer_bytes,
     })
+}
+
+/// A file that the visitor chose: what is wrong with it is theirs to know.
+fn read_checkpoint(bytes: &[u8]) -> Result<Checkpoint, RunError> {
+    Checkpoint::from_bytes(bytes).map_err(|error| RunError::usage(format!("the checkpoint is {error}")))
 }

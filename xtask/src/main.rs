@@ -14,7 +14,7 @@ cargo xtask COMMAND: the two commands of the README, and what developers need be
 
   quickstart [FLAG...]  builds predsim and trains a small network on embedded MNIST digits, in at most two minutes on
                         two cores without a GPU; flags go to `predsim train` (try --epochs 8)
-  test [FILTER...]      everything that has to pass: formatting, clippy, docs, all tests, the wasm32 build; with a
+  test [FILTER...]      everything that has to pass: formatting, clippy, docs, the wasm32 build, all tests; with a
                         filter only the tests whose names contain it
   bench [ARG...]        kernel benchmarks (`cargo bench`); arguments go to cargo, e.g. `--bench gemm`
   peers [FLAG...]       predsim beside burn and PyTorch, on the same cases in turn: times and ratios (peers --help)
@@ -85,9 +85,9 @@ fn test(filters: &[String]) -> Result<(), Failure> {
         Step::cargo("clippy", &["clippy", "--workspace", "--all-targets", "--release", "--", "-D", "warnings"]),
         Step::cargo("documentation", &["doc", "--workspace", "--no-deps", "--release"])
             .env("RUSTDOCFLAGS", "-D warnings"),
-        tests,
     ])?;
-    wasm()
+    wasm()?;
+    run_all(vec![tests])
 }
 
 /// A command of the crate that knows it.
