@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::gpu::{Dispatch, GpuError, Lab, Slice, TensorId};
 use crate::kernels::conv2d::Conv2d;
-use crate::kernels::gemm::{Gemm, Op, Tuning};
+use crate::kernels::gemm::{Gemm, Op};
+use crate::kernels::tuning::Tuning;
 use crate::train::{Mode, Network, Plan, Pool};
 
 /// Sides of the square matrix products.

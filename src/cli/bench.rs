@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::bench::{Case, Limits, Measurement, cases, measure};
 use crate::gpu::{Gpu, StageTime, Wanted, block_on};
-use crate::kernels::gemm::Tuning;
+use crate::kernels::tuning::Tuning;
 use crate::nn::{Architecture, InputShape, Model, ModelConfig};
 use crate::run::TrainFlags;
 use crate::train::{Mode, Network, Position, Session, Source, TrainConfig};
@@ -118,7 +118,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
 }
 
 fn select(args: &BenchArgs, gpu: &Gpu) -> Result<Vec<Case>, CliError> {
-    let tuning = Tuning::for_gpu(gpu);
+    let tuning = Tuning::chosen(gpu)?;
     let mut all = cases::headline(tuning);
     for &model in &args.models {
         let config = ModelConfig::new(model, InputShape { height: 32, width: 32, channels: 3 }, 10);
