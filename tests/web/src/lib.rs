@@ -12,6 +12,8 @@ mod replay;
 use std::rc::Rc;
 
 use predsim::gpu::{Gpu, Wanted};
+use predsim::kernels::tuning::Tuning;
+use predsim::train::Goal;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use case::Case;
