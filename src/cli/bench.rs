@@ -181,7 +181,9 @@ fn step(args: &StepArgs) -> Result<(), CliError> {
         return Err(CliError::Failed(format!("{} has no timestamps to time kernels with", gpu.info.name)));
     }
     let batch = settings.train.batch_size.min(data.train.n() as usize) as u32;
-    let trainer = engine::trainer(&gpu, &settings, &[(Mode::Train, batch)], None)?;
+    let voice = if args.json { Voice::Quiet } else { Voice::Text { blocks: false } };
+    let capabilities = tune::capabilities(voice, &gpu, &settings)?;
+    let trainer = engine::trainer(&gpu, &capabilities, &settings, &[(Mode::Train, batch)], None)?;
     let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
     let mut steps: Vec<Vec<StageTime>> = Vec::new();
     // The first step warms caches and is not counted.

@@ -95,6 +95,7 @@ impl Start {
             data: config.train.data,
             adapter: config.train.adapter,
             memory_budget: config.train.memory_budget,
+            tune: config.train.tune,
             max_binding: config.train.max_binding,
             ..TrainFlags::default()
         };
@@ -154,7 +155,8 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     watch_for_ctrl_c();
 
     let plans = Session::plans(&data, start.settings.train.batch_size);
-    let trainer = engine::trainer(&gpu, &start.settings, &plans, start.checkpoint.as_ref())?;
+    let capabilities = tune::capabilities(voice, &gpu, &start.settings)?;
+    let trainer = engine::trainer(&gpu, &capabilities, &start.settings, &plans, start.checkpoint.as_ref())?;
     memory::announce(voice, &trainer, &start.settings)?;
     let check = args.check_memory.then(|| MemoryCheck::new(&trainer));
     let session = Session::new(trainer, &data, start.position());

@@ -67,12 +67,12 @@ pub fn network(settings: &Settings, capabilities: &Capabilities) -> Result<Netwo
 /// What the device reports, or a usage error for a checkpoint that does not fit the network or a budget that is too small.
 pub fn trainer(
     gpu: &Rc<Gpu>,
+    capabilities: &Capabilities,
     settings: &Settings,
     plans: &[(Mode, u32)],
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Trainer, RunError> {
-    let capabilities = Capabilities::of(gpu)?;
-    let network = memory::budgeted(settings, &capabilities, plans)?;
+    let network = memory::budgeted(settings, capabilities, plans)?;
     let seed = settings.train.seed;
     let fastest = || Footprint::new(&network, plans).map_or(0, |footprint| footprint.activations);
     let within = |limit| {
@@ -84,7 +84,7 @@ pub fn trainer(
         None => memory::until_it_fits(fastest, within),
     };
     let mut trainer = made.map_err(|error| match error {
-        TrainError::Unfit(unfit) => memory::advice(settings, &capabilities, plans, unfit),
+        TrainError::Unfit(unfit) => memory::advice(settings, capabilities, plans, unfit),
         other => other.into(),
     })?;
     match checkpoint {
