@@ -8,7 +8,7 @@ pub mod cases;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::{Dispatch, Gpu, GpuError, Lab, block_on};
+use crate::gpu::{Dispatch, Gpu, GpuError, Lab, Program, block_on};
 use crate::kernels::limits;
 
 pub use cases::Case;
@@ -23,6 +23,23 @@ const MOST_RUNS: usize = 100;
 const TRUSTED_SECONDS: f64 = 0.02;
 /// Bytes that the copy moves each way: beyond any cache.
 const COPY_BYTES: u32 = 64 << 20;
+
+/// What times are taken with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The adapter's timestamps: the kernels alone.
+    Device,
+    /// The host's: from the encoding of a run to its end on the device. Any engine can be timed so, which makes engines
+    /// comparable.
+    Host,
+}
+
+impl Clock {
+    /// The device's where it has timestamps.
+    pub fn of(gpu: &Gpu) -> Self {
+        if gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) { Self::Device } else { Self::Host }
+    }
+}
 
 /// What an adapter gives at most.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -64,32 +81,33 @@ impl Limits {
     /// What the device reports.
     pub fn measure(gpu: &Gpu) -> Result<Self, GpuError> {
         let mut lab = Lab::new(gpu);
+        let clock = Clock::of(gpu);
         let workgroups = if gpu.info.device_type == wgpu::DeviceType::Cpu { 64 } else { 4096 };
         let results = lab.poisoned(limits::multiply_add_bytes(workgroups))?;
         let with = |rounds| limits::multiply_add(workgroups, rounds, [0.999, 0.1], results);
         let mut rounds = 64;
         let flops = loop {
             let dispatch = with(rounds);
-            let seconds = median_seconds(gpu, &lab, std::slice::from_ref(&dispatch))?;
+            let seconds = median_seconds(gpu, &lab, std::slice::from_ref(&dispatch), clock)?;
             if seconds >= TRUSTED_SECONDS || rounds >= 1 << 22 {
                 break dispatch.flops as f64 / seconds;
             }
             rounds *= 4;
         };
         let (source, copied) = (lab.poisoned(u64::from(COPY_BYTES))?, lab.poisoned(u64::from(COPY_BYTES))?);
-        let seconds = median_seconds(gpu, &lab, &[limits::copy(COPY_BYTES / 4, source, copied)])?;
+        let seconds = median_seconds(gpu, &lab, &[limits::copy(COPY_BYTES / 4, source, copied)], clock)?;
         Ok(Self { flops, bytes: 2.0 * f64::from(COPY_BYTES) / seconds })
     }
 }
 
-/// Times `case`.
+/// Times `case` with `clock`.
 ///
 /// # Errors
 /// What the device reports: no memory, a tensor over its limits.
-pub fn measure(gpu: &Gpu, case: &Case) -> Result<Measurement, GpuError> {
+pub fn measure(gpu: &Gpu, case: &Case, clock: Clock) -> Result<Measurement, GpuError> {
     let mut lab = Lab::new(gpu);
     let dispatches = case.on(&mut lab)?;
-    let seconds = median_seconds(gpu, &lab, &dispatches)?;
+    let seconds = median_seconds(gpu, &lab, &dispatches, clock)?;
     let mut kernels: Vec<String> = dispatches.iter().map(|dispatch| dispatch.pipeline.label()).collect();
     kernels.dedup();
     Ok(Measurement {
@@ -101,28 +119,46 @@ pub fn measure(gpu: &Gpu, case: &Case) -> Result<Measurement, GpuError> {
     })
 }
 
+/// Waits until the device has done all that was submitted.
+///
+/// # Errors
+/// If the device is lost.
+pub fn wait(gpu: &Gpu) -> Result<(), GpuError> {
+    match gpu.device.poll(wgpu::PollType::wait_indefinitely()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(GpuError::Lost(error.to_string())),
+    }
+}
+
+/// The middle one of `times`.
+pub fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
 /// Median time of a run of `dispatches`, behind one that is not counted.
-fn median_seconds(gpu: &Gpu, lab: &Lab<'_>, dispatches: &[Dispatch]) -> Result<f64, GpuError> {
-    run_seconds(gpu, lab, dispatches)?;
+fn median_seconds(gpu: &Gpu, lab: &Lab<'_>, dispatches: &[Dispatch], clock: Clock) -> Result<f64, GpuError> {
+    let program = lab.program(dispatches.to_vec())?;
+    run_seconds(gpu, &program, clock)?;
     let mut times = Vec::new();
     let mut spent = 0.0;
     while times.len() < FEWEST_RUNS || (spent < SECONDS_A_CASE && times.len() < MOST_RUNS) {
-        let seconds = run_seconds(gpu, lab, dispatches)?;
+        let seconds = run_seconds(gpu, &program, clock)?;
         spent += seconds;
         times.push(seconds);
     }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+    Ok(median(times))
 }
 
-/// GPU time of one run where the adapter has timestamps, else the time from submission to completion.
-fn run_seconds(gpu: &Gpu, lab: &Lab<'_>, dispatches: &[Dispatch]) -> Result<f64, GpuError> {
-    if gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) {
-        let runs = block_on(gpu, lab.profile(dispatches.to_vec(), 1))?;
-        return Ok(runs.iter().flatten().map(|time| time.nanoseconds).sum::<f64>() * 1e-9);
+fn run_seconds(gpu: &Gpu, program: &Program, clock: Clock) -> Result<f64, GpuError> {
+    if clock == Clock::Device {
+        let times = block_on(gpu, program.profile(gpu, 0))?;
+        return Ok(times.iter().map(|time| time.nanoseconds).sum::<f64>() * 1e-9);
     }
     let start = std::time::Instant::now();
-    lab.run(dispatches.to_vec())?;
-    gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| GpuError::Lost(error.to_string()))?;
+    let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    program.encode(0, &mut encoder);
+    gpu.submit(encoder.finish())?;
+    wait(gpu)?;
     Ok(start.elapsed().as_secs_f64())
 }

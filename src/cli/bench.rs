@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::bench::{Case, Limits, Measurement, cases, measure};
+use crate::bench::{self, Case, Clock, Limits, Measurement, cases, measure};
 use crate::gpu::{Gpu, StageTime, Wanted, block_on};
 use crate::kernels::tuning::Tuning;
 use crate::nn::{Architecture, InputShape, Model, ModelConfig};
@@ -38,6 +39,9 @@ pub struct BenchArgs {
     /// Adapter to run on: a part of its name or its number in `predsim devices`
     #[arg(long, value_name = "NAME|INDEX")]
     adapter: Option<String>,
+    /// Time from a run's submission to its end by the host's clock, as other engines are timed, not by the adapter's timestamps
+    #[arg(long)]
+    wall: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -61,6 +65,9 @@ pub struct StepArgs {
     /// Steps to time, of which the median is taken
     #[arg(long, value_name = "N", default_value_t = 5)]
     steps: usize,
+    /// Time whole steps by the host's clock, batches and submission with them, as other engines are timed; lists no kernels
+    #[arg(long)]
+    wall: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -98,9 +105,10 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
             limits.bytes / 1e9
         ))?;
     }
+    let clock = if args.wall { Clock::Host } else { Clock::of(&gpu) };
     let mut measured = Vec::with_capacity(cases.len());
     for case in &cases {
-        let measurement = measure(&gpu, case)?;
+        let measurement = measure(&gpu, case, clock)?;
         if !args.json {
             print(&measurement, limits, before.as_ref())?;
         }
@@ -177,29 +185,63 @@ fn step(args: &StepArgs) -> Result<(), CliError> {
     let (_, settings) = Recipe::with_flags(args.recipe.as_deref(), &args.flags)?;
     let data = engine::load_data(&settings)?;
     let gpu = engine::open_gpu(&settings.adapter)?;
-    if !gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) {
-        return Err(CliError::Failed(format!("{} has no timestamps to time kernels with", gpu.info.name)));
+    if !args.wall && Clock::of(&gpu) == Clock::Host {
+        return Err(CliError::Failed(format!(
+            "{} has no timestamps to time kernels with; --wall times whole steps",
+            gpu.info.name
+        )));
     }
     let batch = settings.train.batch_size.min(data.train.n() as usize) as u32;
     let voice = if args.json { Voice::Quiet } else { Voice::Text { blocks: false } };
     let capabilities = tune::capabilities(voice, &gpu, &settings)?;
     let trainer = engine::trainer(&gpu, &capabilities, &settings, &[(Mode::Train, batch)], None)?;
     let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
-    let mut steps: Vec<Vec<StageTime>> = Vec::new();
-    // The first step warms caches and is not counted.
-    for number in 0..=args.steps.max(1) {
-        if session.position().step == session.steps_per_epoch() {
-            block_on(&gpu, session.close_epoch())?;
-        }
-        let times = block_on(&gpu, session.profile())?;
-        if number > 0 {
-            steps.push(times);
-        }
+    if args.wall {
+        let seconds = timed_steps(args.steps, &gpu, &mut session, |session| {
+            let start = Instant::now();
+            block_on(&gpu, session.step())?;
+            bench::wait(&gpu)?;
+            Ok(start.elapsed().as_secs_f64())
+        })?;
+        return report_wall(args, &gpu, bench::median(seconds), batch);
     }
+    let mut steps = timed_steps(args.steps, &gpu, &mut session, |session| Ok(block_on(&gpu, session.profile())?))?;
     let total = |step: &Vec<StageTime>| step.iter().map(|time| time.nanoseconds).sum::<f64>() * 1e-9;
     steps.sort_by(|a, b| total(a).total_cmp(&total(b)));
     let median = &steps[steps.len() / 2];
     report(args, &gpu, total(median), batch, shares(median))
+}
+
+/// What `time` says of each of `count` steps, behind one that warms caches and is not counted.
+fn timed_steps<'d, T>(
+    count: usize,
+    gpu: &Gpu,
+    session: &mut Session<'d>,
+    mut time: impl FnMut(&mut Session<'d>) -> Result<T, CliError>,
+) -> Result<Vec<T>, CliError> {
+    let mut times = Vec::with_capacity(count);
+    for number in 0..=count.max(1) {
+        if session.position().step == session.steps_per_epoch() {
+            block_on(gpu, session.close_epoch())?;
+        }
+        let step = time(session)?;
+        if number > 0 {
+            times.push(step);
+        }
+    }
+    Ok(times)
+}
+
+fn report_wall(args: &StepArgs, gpu: &Gpu, seconds: f64, batch: u32) -> Result<(), CliError> {
+    if args.json {
+        return output::json(&json!({ "adapter": gpu.info.name, "seconds": seconds, "samples": batch }));
+    }
+    output::adapter(gpu)?;
+    output::line(&format!(
+        "a step of {batch} samples: {:.2} ms from submission to its end, {:.0} samples/s",
+        seconds * 1e3,
+        f64::from(batch) / seconds
+    ))
 }
 
 fn shares(step: &[StageTime]) -> Vec<Share> {

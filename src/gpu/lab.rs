@@ -54,7 +54,11 @@ impl<'gpu> Lab<'gpu> {
         Ok(Slice { tensor, offset: 0, bytes })
     }
 
-    fn program(&self, dispatches: Vec<Dispatch>) -> Result<Program, GpuError> {
+    /// `dispatches` in order, as one stage that can be run any number of times.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn program(&self, dispatches: Vec<Dispatch>) -> Result<Program, GpuError> {
         let mut stages = vec![Stage::new("lab", dispatches)];
         let mut mirrors = self.mirrors.borrow_mut();
         for (number, span) in schedule(&mut stages, self.mirrored).iter().enumerate() {

@@ -99,17 +99,19 @@ fn kernels_are_timed_and_compared_with_an_earlier_run() {
     fs::write(&file, &text).unwrap();
     let text = stdout(predsim(&["bench", "--filter", "512x512", "--compare"]).arg(&file));
     assert!(text.contains(" x as fast") && text.contains("% of the limit"), "{text}");
-    let text = stdout(&mut predsim(&[
-        "bench",
-        "step",
-        "--model",
-        "mlp",
-        "--num-hidden",
-        "16",
-        "--batch-size",
-        "32",
-        "--dataset",
-        "mnist-mini",
-    ]));
+    let step =
+        ["bench", "step", "--model", "mlp", "--num-hidden", "16", "--batch-size", "32", "--dataset", "mnist-mini"];
+    let text = stdout(&mut predsim(&step));
     assert!(text.contains("a step of 32 samples") && text.contains("linear forward"), "{text}");
+}
+
+#[test]
+fn the_host_clock_times_kernels_and_steps_for_other_engines_to_compare_with() {
+    let text = stdout(&mut predsim(&["bench", "--wall", "--filter", "512x512", "--json"]));
+    assert!(objects(&text)[0]["cases"][0]["seconds"].as_f64().unwrap() > 0.0, "{text}");
+    let step = ["bench", "step", "--wall", "--json", "--model", "mlp", "--num-hidden", "16", "--dataset", "mnist-mini"];
+    let text = stdout(predsim(&step).args(["--batch-size", "32", "--steps", "2"]));
+    let result = &objects(&text)[0];
+    assert_eq!(result["samples"].as_u64(), Some(32));
+    assert!(result["seconds"].as_f64().unwrap() > 0.0, "{text}");
 }

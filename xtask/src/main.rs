@@ -1,7 +1,8 @@
-//! The developer's commands: `cargo xtask quickstart | test | bench | web | serve`.
+//! The developer's commands: `cargo xtask quickstart | test | bench | peers | web | serve`.
 //!
 //! Thin on purpose: standard library only, built in seconds, so that a fresh machine is at work at once. What makes the
-//! web page needs more, and is a crate of its own (`xtask/web`) that cargo builds when it is asked for.
+//! web page and what compares with other engines need more, and are crates of their own (`xtask/web`, `xtask/peers`) that
+//! cargo builds when they are asked for.
 
 use std::process::ExitCode;
 
@@ -16,6 +17,7 @@ cargo xtask COMMAND: the two commands of the README, and what developers need be
   test [FILTER...]      everything that has to pass: formatting, clippy, docs, the wasm32 build, all tests; with a
                         filter only the tests whose names contain it
   bench [ARG...]        kernel benchmarks (`cargo bench`); arguments go to cargo, e.g. `--bench gemm`
+  peers [FLAG...]       predsim beside burn and PyTorch, on the same cases in turn: times and ratios (peers --help)
   web                   builds the page into target/web: a static site, for any server
   web --test [FILTER]   tests the page in Chromium; installs Debian's chromium and npm's playwright-core where missing
   serve [--port N]      serves target/web on localhost and prints the address
@@ -36,19 +38,23 @@ fn main() -> ExitCode {
         "quickstart" => vulkan::ensure_adapter().and_then(|()| quickstart(rest)),
         "test" => vulkan::ensure_adapter().and_then(|()| test(rest)),
         "bench" => vulkan::ensure_adapter().and_then(|()| bench(rest)),
-        "web" | "serve" => web(command, rest),
+        "web" | "serve" => by_crate("xtask-web", command, rest),
+        "peers" => by_crate("xtask-peers", command, rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
         }
-        other => {
-            Err(Failure::usage(format!("unknown command {other:?}; known: quickstart, test, bench, web, serve, help")))
-        }
+        other => Err(Failure::usage(format!(
+            "unknown command {other:?}; known: quickstart, test, bench, peers, web, serve, help"
+        ))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("xtask: {failure}");
+            let reason = failure.to_string();
+            if !reason.is_empty() {
+                eprintln!("xtask: {reason}");
+            }
             ExitCode::from(failure.code())
         }
     }
@@ -84,10 +90,10 @@ fn test(filters: &[String]) -> Result<(), Failure> {
     run_all(vec![tests])
 }
 
-/// The page's commands, by the crate that knows them.
-fn web(command: &str, rest: &[String]) -> Result<(), Failure> {
-    let run = ["run", "--release", "--quiet", "--package", "xtask-web", "--", command];
-    run_all(vec![Step::cargo(command, &run).args(rest)])
+/// A command of the crate that knows it.
+fn by_crate(package: &str, command: &str, rest: &[String]) -> Result<(), Failure> {
+    let run = ["run", "--release", "--quiet", "--package", package, "--", command];
+    Step::cargo(command, &run).args(rest).hand_over()
 }
 
 /// rustfmt and clippy come with most toolchains; a minimal one fetches them.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 /// Why an xtask command ends early.
@@ -78,17 +78,34 @@ impl Step {
         self.command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
+    /// Runs a command that reports for itself: its exit code becomes ours, and nothing is added to what it has said.
+    ///
+    /// # Errors
+    /// A failure without a text, or that it cannot be started.
+    pub fn hand_over(mut self) -> Result<(), Failure> {
+        let status = self.start()?;
+        if status.success() {
+            return Ok(());
+        }
+        let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+        Err(Failure { message: String::new(), code })
+    }
+
     fn run(mut self) -> Result<(), Failure> {
         println!("\n== {}", self.title);
         let start = Instant::now();
-        let status = self.command.status().map_err(|error| {
-            Failure::step(format!("{}: cannot start {:?}: {error}", self.title, self.command.get_program()))
-        })?;
+        let status = self.start()?;
         if !status.success() {
             return Err(Failure::step(format!("step \"{}\" failed ({status})", self.title)));
         }
         println!("== {}: done in {:.0} s", self.title, start.elapsed().as_secs_f64());
         Ok(())
+    }
+
+    fn start(&mut self) -> Result<ExitStatus, Failure> {
+        self.command.status().map_err(|error| {
+            Failure::step(format!("{}: cannot start {:?}: {error}", self.title, self.command.get_program()))
+        })
     }
 }
 
@@ -111,6 +128,13 @@ mod tests {
         let failure = run_all(steps).unwrap_err();
         assert_eq!(failure.code(), 1);
         assert!(failure.to_string().contains("\"broken\""), "{failure}");
+    }
+
+    #[test]
+    fn a_command_that_is_handed_over_to_speaks_for_itself() {
+        let failure = Step::new("quiet", "sh", &["-c", "exit 2"]).hand_over().unwrap_err();
+        assert_eq!((failure.code(), failure.to_string()), (2, String::new()));
+        assert_eq!(Step::new("fine", "true", &[]).hand_over(), Ok(()));
     }
 
     #[test]
