@@ -57,6 +57,17 @@ impl Case {
         Ok(dispatches)
     }
 
+    /// Floating-point operations of a run.
+    pub fn flops(&self) -> u64 {
+        self.dispatches.iter().map(|dispatch| dispatch.flops).sum()
+    }
+
+    /// Whether it is a product of matrices or a convolution, of which there are several variants.
+    pub fn has_variants(&self) -> bool {
+        let mut names = self.dispatches.iter().map(|dispatch| dispatch.pipeline.shader.name);
+        names.any(|name| name.starts_with("gemm.") || name.starts_with("conv2d."))
+    }
+
     fn slices(&self) -> impl Iterator<Item = Slice> {
         self.dispatches.iter().flat_map(|dispatch| &dispatch.bindings).map(|binding| binding.slice)
     }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::gpu::{Gpu, block_on};
 use crate::nn::Architecture;
+use crate::run::engine::Capabilities;
 use crate::run::{Settings, TrainFlags};
 use crate::train::{Position, Session};
 

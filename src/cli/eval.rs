@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::gpu::block_on;
+use crate::run::engine::Capabilities;
 use crate::run::{Settings, TrainFlags};
 use crate::train::{EpochReport, Mode, Session};
 

@@ -12,6 +12,7 @@ use crate::train::{Mode, Samples, Trainer, softmax};
 use super::engine;
 use super::error::CliError;
 use super::output;
+use crate::run::engine::Capabilities;
 use crate::run::settings::{Settings, wanted};
 
 /// Most pictures in one step.

@@ -21,6 +21,7 @@ use super::output;
 use super::progress::{EpochProgress, Voice, epoch_table};
 use super::recipe::{MadeBy, Recipe};
 use super::run_folder::{RunFolder, unused};
+use super::tune;
 
 /// Flags of `predsim train`.
 #[derive(Debug, Args)]
@@ -155,8 +156,9 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     watch_for_ctrl_c();
 
     let plans = Session::plans(&data, start.settings.train.batch_size);
-    let capabilities = tune::capabilities(voice, &gpu, &start.settings)?;
-    let trainer = engine::trainer(&gpu, &capabilities, &start.settings, &plans, start.checkpoint.as_ref())?;
+    let tuned = tune::choose(&gpu, &start.settings)?;
+    tuned.announce(voice)?;
+    let trainer = engine::trainer(&gpu, &tuned.capabilities, &start.settings, &plans, start.checkpoint.as_ref())?;
     memory::announce(voice, &trainer, &start.settings)?;
     let check = args.check_memory.then(|| MemoryCheck::new(&trainer));
     let session = Session::new(trainer, &data, start.position());

@@ -11,6 +11,7 @@ use crate::train::{Order, Schedule, TrainConfig};
 use super::budget::Budget;
 use super::error::RunError;
 use super::flags::TrainFlags;
+use super::tune::Tune;
 
 /// Epochs of the published program.
 const DEFAULT_EPOCHS: usize = 400;
