@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::checkpoint::Checkpoint;
 use crate::gpu::{Gpu, block_on};
+use crate::run::engine::Capabilities;
 use crate::run::{Settings, TrainFlags};
 use crate::train::{EpochReport, Position, Session};
 
@@ -146,9 +147,11 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
         )));
     }
     let data = engine::load_data(&start.settings)?;
+    let gpu = engine::open_gpu(&start.settings.adapter)?;
+    // What is wrong with the adapter shows before an earlier run is overwritten.
+    Capabilities::of(&gpu)?;
     let fresh = args.resume.is_none() || args.out.is_some();
     let folder = if fresh { RunFolder::create(&start.out, args.overwrite)? } else { RunFolder::open(&start.out)? };
-    let gpu = engine::open_gpu(&start.settings.adapter)?;
     folder.write_config(&config_of(&start, &gpu))?;
     folder.forget_metrics_from(start.position().epoch)?;
     let voice = if args.json { Voice::Json } else { Voice::Text { blocks: !args.no_print_stats } };
