@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use naive::{Rivals, naive_conv2d};
 use predsim::gpu::Lab;
 use predsim::kernels::conv2d::Conv2d;
-use predsim::kernels::gemm::Tuning;
+use predsim::kernels::tuning::Tuning;
 
 fn conv2d(criterion: &mut Criterion) {
     let gpu = support::open();

@@ -9,7 +9,8 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use naive::{Rivals, naive_gemm};
 use predsim::gpu::Lab;
-use predsim::kernels::gemm::{Gemm, Op, Tuning};
+use predsim::kernels::gemm::{Gemm, Op};
+use predsim::kernels::tuning::Tuning;
 
 fn gemm(criterion: &mut Criterion) {
     let gpu = support::open();

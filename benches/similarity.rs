@@ -7,8 +7,8 @@ mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use predsim::gpu::Lab;
-use predsim::kernels::gemm::Tuning;
 use predsim::kernels::similarity::{Mode, Similarity, SimilarityBuffers, Target};
+use predsim::kernels::tuning::Tuning;
 use rows::measure;
 
 fn similarity(criterion: &mut Criterion) {

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use predsim::data::{self, Dataset};
 use predsim::gpu::{Gpu, StageTime, block_on};
-use predsim::kernels::gemm::Tuning;
+use predsim::kernels::tuning::Tuning;
 use predsim::nn::init::initial_values;
 use predsim::nn::{Architecture, InputShape, LossSup, Model, ModelConfig};
 use predsim::train::{Network, Position, Session, Source, TrainConfig, Trainer};

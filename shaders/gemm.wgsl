@@ -1,5 +1,5 @@
 // Matrix products C[m, n] = A B (+ bias), row-major, f32. Constants: OP says how A and B lie (0: A[m, k] B[k, n],
-// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); BIAS; COLUMNS; the subgroup family's SPREAD.
+// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); BIAS; COLUMNS; the subgroup family's SPREAD, the workgroup family's SIDE.
 //
 // Workgroup z of the grid takes the k from z * chunk on: a long sum over few outputs is split, for parallelism and for
 // accuracy, and its parts, one matrix behind the other, are added up by `sum_parts`.
@@ -105,34 +105,4 @@ fn put(row: u32, values: Row) {
     if (COLUMNS == 2u) {
         put_column(row, place.column_y, values.y, bias_y);
     }
-}
-
-fn compute(tile_number: u32, z: u32, local: u32) {
-    place = place_of(tile_number, local, params.column_tiles);
-    if (INDEPENDENT && (place.row >= params.m || place.column_x >= params.n4)) {
-        return;
-    }
-    part = z;
-    let x = min(place.column_x, params.n4 - 1u);
-    let y = min(place.column_y, params.n4 - 1u);
-    let end = min((part + 1u) * params.chunk, params.k);
-    var tile: Tile;
-    if (OP == 2u) {
-        let quads = quads_of(place.row, local);
-        for (var k = part * params.chunk; k < end; k += 4u) {
-            tile = tile_step_across(tile, quads, Step(k), load_columns(k, x, y));
-        }
-    } else {
-        let anchors = anchors_of(place.row, local);
-        for (var k = part * params.chunk; k < end; k += 4u) {
-            tile = tile_step(tile, anchors, Step(k), load_columns(k, x, y));
-        }
-    }
-    if (BIAS == 1u) {
-        bias_x = bias[x];
-        if (COLUMNS == 2u) {
-            bias_y = bias[y];
-        }
-    }
-    put_tile(place.row, tile);
 }

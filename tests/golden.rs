@@ -1,5 +1,6 @@
-//! The engine against the golden cases: every case in `PREDSIM_GOLDEN` (default `tests/golden`) is run on the GPU and all
-//! that golden/README.md lists is compared. One line a case, with the largest deviation of each kind.
+//! The engine against the golden cases: every case in `PREDSIM_GOLDEN` (default `tests/golden`) is run on the GPU, under
+//! several plans and with every variant of the products that the adapter can run (`PREDSIM_FORCE_VARIANT` names one), and all
+//! that golden/README.md lists is compared. A line each, with the largest deviation of each kind.
 //!
 //! A case that nothing could be compared with (one with dropout) is ignored by name; with `PREDSIM_GOLDEN_STRICT=1` it
 //! fails.
@@ -18,12 +19,34 @@ use std::rc::Rc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use predsim::gpu::{Gpu, Wanted, block_on};
+use predsim::kernels::tuning::{FORCE, Tuning};
 use predsim::train::{Bounds, Goal, Limit};
 
 use case::Case;
 use compare::Findings;
 
-/// What is asked of the plans under which each case is run on `gpu`; the first goal of several that can be met.
+/// A way to run a case: the first of its goals that can be met.
+struct Way {
+    name: String,
+    tuning: Tuning,
+    goals: Vec<Goal>,
+}
+
+/// The ways in which each case is run on `gpu`.
+fn ways(gpu: &Gpu) -> Result<Vec<Way>, Failed> {
+    let chosen = Tuning::chosen(gpu).map_err(|error| error.to_string())?;
+    let mut ways: Vec<Way> =
+        plans(gpu).into_iter().map(|(name, goals)| Way { name: name.to_owned(), tuning: chosen, goals }).collect();
+    if std::env::var_os(FORCE).is_none() {
+        let fastest = Goal { limit: Limit::Fastest, bounds: Bounds::of(&gpu.limits) };
+        let others =
+            Tuning::NAMED.into_iter().filter(|(name, tuning)| *tuning != chosen && Tuning::named(name, gpu).is_ok());
+        ways.extend(others.map(|(name, tuning)| Way { name: format!("{FORCE}={name}"), tuning, goals: vec![fastest] }));
+    }
+    Ok(ways)
+}
+
+/// What is asked of the plans; the first goal of several that can be met.
 fn plans(gpu: &Gpu) -> [(&'static str, Vec<Goal>); 3] {
     let bounds = Bounds::of(&gpu.limits);
     let goal = |limit, bounds| vec![Goal { limit, bounds }];
@@ -98,21 +121,21 @@ fn run(path: &Path, strict: bool) -> Result<Completion, Failed> {
     }
     let gpu = gpu()?;
     let mut failures = Vec::new();
-    for (plan, goals) in plans(&gpu) {
-        let (goal, findings) = first_met(&gpu, &case, goals)?;
+    for Way { name, tuning, goals } in ways(&gpu)? {
+        let (goal, findings) = first_met(&gpu, &case, tuning, goals)?;
         let binding =
-            if plan == "tiny bindings" { format!(" of {} KiB", goal.bounds.max_binding >> 10) } else { String::new() };
-        println!("{}, {plan}{binding}: {}", case.name, findings.summary());
-        failures.extend(findings.failures().iter().map(|failure| format!("{plan}: {failure}")));
+            if name == "tiny bindings" { format!(" of {} KiB", goal.bounds.max_binding >> 10) } else { String::new() };
+        println!("{}, {name}{binding}: {}", case.name, findings.summary());
+        failures.extend(findings.failures().iter().map(|failure| format!("{name}: {failure}")));
     }
     if failures.is_empty() { Ok(Completion::Completed) } else { Err(Failed::from(failures.join("\n"))) }
 }
 
 /// Replays `case` under the first of `goals` that a plan can meet.
-fn first_met(gpu: &Rc<Gpu>, case: &Case, goals: Vec<Goal>) -> Result<(Goal, Findings), Failed> {
+fn first_met(gpu: &Rc<Gpu>, case: &Case, tuning: Tuning, goals: Vec<Goal>) -> Result<(Goal, Findings), Failed> {
     let mut reason = String::new();
     for goal in goals {
-        match block_on(gpu, replay::replay(gpu, case, goal)) {
+        match block_on(gpu, replay::replay(gpu, case, tuning, goal)) {
             Ok(findings) => return Ok((goal, findings)),
             Err(error) if error.contains("do not fit") => reason = error,
             Err(error) => return Err(error.into()),

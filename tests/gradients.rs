@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use predsim::gpu::{Gpu, Wanted, block_on};
-use predsim::kernels::gemm::Tuning;
+use predsim::kernels::tuning::Tuning;
 use predsim::nn::{InputShape, LossSup, LossUnsup, Model, ModelConfig, Nonlin, Role, init::initial_values};
 use predsim::train::{Mode, NamedTensor, Network, Samples, Source, TrainConfig, Trainer};
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use predsim::data::{self, Dataset};
 use predsim::gpu::{Gpu, Slice, Wanted, block_on};
-use predsim::kernels::gemm::Tuning;
+use predsim::kernels::tuning::Tuning;
 use predsim::nn::{Architecture, InputShape, LossSup, Model, ModelConfig, init::initial_values};
 use predsim::train::{
     Limit, MemoryReport, Mode, NamedTensor, Network, Plan, Pool, Position, Samples, Schedule, Session, Source,

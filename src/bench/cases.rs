@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::gpu::{Dispatch, GpuError, Lab, Slice, TensorId};
 use crate::kernels::conv2d::Conv2d;
-use crate::kernels::gemm::{Gemm, Op, Tuning};
+use crate::kernels::gemm::{Gemm, Op};
+use crate::kernels::tuning::Tuning;
 use crate::train::{Mode, Network, Plan, Pool};
 
 /// Sides of the square matrix products.
@@ -54,6 +55,17 @@ impl Case {
             binding.slice.tensor = made[&binding.slice.tensor];
         }
         Ok(dispatches)
+    }
+
+    /// Floating-point operations of a run.
+    pub fn flops(&self) -> u64 {
+        self.dispatches.iter().map(|dispatch| dispatch.flops).sum()
+    }
+
+    /// Whether it is a product of matrices or a convolution, of which there are several variants.
+    pub fn has_variants(&self) -> bool {
+        let mut names = self.dispatches.iter().map(|dispatch| dispatch.pipeline.shader.name);
+        names.any(|name| name.starts_with("gemm.") || name.starts_with("conv2d."))
     }
 
     fn slices(&self) -> impl Iterator<Item = Slice> {

@@ -13,10 +13,6 @@ use crate::kernels::limits;
 
 pub use cases::Case;
 
-/// Seconds that the timing of one case may take, once it has run at least [`FEWEST_RUNS`] times.
-const SECONDS_A_CASE: f64 = 0.5;
-/// Fewest timed runs of a case, of which the median is taken.
-const FEWEST_RUNS: usize = 5;
 /// Most timed runs of a case.
 const MOST_RUNS: usize = 100;
 /// Seconds that a single run should take for its time to be trusted.
@@ -39,6 +35,22 @@ impl Clock {
     pub fn of(gpu: &Gpu) -> Self {
         if gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) { Self::Device } else { Self::Host }
     }
+}
+
+/// How much trouble is taken over a case.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effort {
+    /// Fewest timed runs, of which the median is taken.
+    pub runs: usize,
+    /// Seconds that the timing may take once it has run so often.
+    pub seconds: f64,
+}
+
+impl Effort {
+    /// For figures that are printed.
+    pub const THOROUGH: Self = Self { runs: 5, seconds: 0.5 };
+    /// For telling the fast from the slow.
+    pub const QUICK: Self = Self { runs: 2, seconds: 0.05 };
 }
 
 /// What an adapter gives at most.
@@ -88,26 +100,27 @@ impl Limits {
         let mut rounds = 64;
         let flops = loop {
             let dispatch = with(rounds);
-            let seconds = median_seconds(gpu, &lab, std::slice::from_ref(&dispatch), clock)?;
+            let seconds = median_seconds(gpu, &lab, std::slice::from_ref(&dispatch), clock, Effort::THOROUGH)?;
             if seconds >= TRUSTED_SECONDS || rounds >= 1 << 22 {
                 break dispatch.flops as f64 / seconds;
             }
             rounds *= 4;
         };
         let (source, copied) = (lab.poisoned(u64::from(COPY_BYTES))?, lab.poisoned(u64::from(COPY_BYTES))?);
-        let seconds = median_seconds(gpu, &lab, &[limits::copy(COPY_BYTES / 4, source, copied)], clock)?;
+        let seconds =
+            median_seconds(gpu, &lab, &[limits::copy(COPY_BYTES / 4, source, copied)], clock, Effort::THOROUGH)?;
         Ok(Self { flops, bytes: 2.0 * f64::from(COPY_BYTES) / seconds })
     }
 }
 
-/// Times `case` with `clock`.
+/// Times `case` with `clock` and as much `effort`.
 ///
 /// # Errors
 /// What the device reports: no memory, a tensor over its limits.
-pub fn measure(gpu: &Gpu, case: &Case, clock: Clock) -> Result<Measurement, GpuError> {
+pub fn measure(gpu: &Gpu, case: &Case, clock: Clock, effort: Effort) -> Result<Measurement, GpuError> {
     let mut lab = Lab::new(gpu);
     let dispatches = case.on(&mut lab)?;
-    let seconds = median_seconds(gpu, &lab, &dispatches, clock)?;
+    let seconds = median_seconds(gpu, &lab, &dispatches, clock, effort)?;
     let mut kernels: Vec<String> = dispatches.iter().map(|dispatch| dispatch.pipeline.label()).collect();
     kernels.dedup();
     Ok(Measurement {
@@ -137,12 +150,18 @@ pub fn median(mut times: Vec<f64>) -> f64 {
 }
 
 /// Median time of a run of `dispatches`, behind one that is not counted.
-fn median_seconds(gpu: &Gpu, lab: &Lab<'_>, dispatches: &[Dispatch], clock: Clock) -> Result<f64, GpuError> {
+fn median_seconds(
+    gpu: &Gpu,
+    lab: &Lab<'_>,
+    dispatches: &[Dispatch],
+    clock: Clock,
+    effort: Effort,
+) -> Result<f64, GpuError> {
     let program = lab.program(dispatches.to_vec())?;
     run_seconds(gpu, &program, clock)?;
     let mut times = Vec::new();
     let mut spent = 0.0;
-    while times.len() < FEWEST_RUNS || (spent < SECONDS_A_CASE && times.len() < MOST_RUNS) {
+    while times.len() < effort.runs || (spent < effort.seconds && times.len() < MOST_RUNS) {
         let seconds = run_seconds(gpu, &program, clock)?;
         spent += seconds;
         times.push(seconds);

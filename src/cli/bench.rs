@@ -9,9 +9,9 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::bench::{self, Case, Clock, Limits, Measurement, cases, measure};
+use crate::bench::{self, Case, Clock, Effort, Limits, Measurement, cases, measure};
 use crate::gpu::{Gpu, StageTime, Wanted, block_on};
-use crate::kernels::gemm::Tuning;
+use crate::kernels::tuning::Tuning;
 use crate::nn::{Architecture, InputShape, Model, ModelConfig};
 use crate::run::TrainFlags;
 use crate::train::{Mode, Network, Position, Session, Source, TrainConfig};
@@ -20,6 +20,7 @@ use super::engine;
 use super::error::CliError;
 use super::output;
 use super::recipe::Recipe;
+use super::tune;
 
 /// Flags of `predsim bench`.
 #[derive(Debug, Args)]
@@ -108,7 +109,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     let clock = if args.wall { Clock::Host } else { Clock::of(&gpu) };
     let mut measured = Vec::with_capacity(cases.len());
     for case in &cases {
-        let measurement = measure(&gpu, case, clock)?;
+        let measurement = measure(&gpu, case, clock, Effort::THOROUGH)?;
         if !args.json {
             print(&measurement, limits, before.as_ref())?;
         }
@@ -126,7 +127,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
 }
 
 fn select(args: &BenchArgs, gpu: &Gpu) -> Result<Vec<Case>, CliError> {
-    let tuning = Tuning::for_gpu(gpu);
+    let tuning = Tuning::chosen(gpu)?;
     let mut all = cases::headline(tuning);
     for &model in &args.models {
         let config = ModelConfig::new(model, InputShape { height: 32, width: 32, channels: 3 }, 10);
@@ -192,7 +193,8 @@ fn step(args: &StepArgs) -> Result<(), CliError> {
         )));
     }
     let batch = settings.train.batch_size.min(data.train.n() as usize) as u32;
-    let trainer = engine::trainer(&gpu, &settings, &[(Mode::Train, batch)], None)?;
+    let capabilities = tune::choose(&gpu, &settings)?.capabilities;
+    let trainer = engine::trainer(&gpu, &capabilities, &settings, &[(Mode::Train, batch)], None)?;
     let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
     if args.wall {
         let seconds = timed_steps(args.steps, &gpu, &mut session, |session| {

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::gpu::{Gpu, block_on};
 use crate::nn::Architecture;
+use crate::run::engine::Capabilities;
 use crate::run::{Settings, TrainFlags};
 use crate::train::{Position, Session};
 
@@ -119,7 +120,7 @@ fn plans(args: &DepthStudyArgs) -> Result<Vec<Settings>, CliError> {
 fn train(gpu: &Rc<Gpu>, settings: &Settings) -> Result<Run, CliError> {
     let data = engine::load_data(settings)?;
     let plans = Session::plans(&data, settings.train.batch_size);
-    let trainer = engine::trainer(gpu, settings, &plans, None)?;
+    let trainer = engine::trainer(gpu, &Capabilities::of(gpu)?, settings, &plans, None)?;
     let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
     let mut blocks = Vec::new();
     for _ in 0..settings.epochs {

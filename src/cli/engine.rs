@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::checkpoint::Checkpoint;
 use crate::data::Dataset;
 use crate::gpu::{Gpu, Wanted};
+use crate::run::engine::Capabilities;
 use crate::run::{Settings, engine};
 use crate::train::{Mode, Trainer};
 
@@ -36,11 +37,12 @@ pub fn load_data(settings: &Settings) -> Result<Dataset, CliError> {
 /// Exit code 3 for what the device reports, 2 for a checkpoint that does not fit the network.
 pub fn trainer(
     gpu: &Rc<Gpu>,
+    capabilities: &Capabilities,
     settings: &Settings,
     plans: &[(Mode, u32)],
     checkpoint: Option<&(PathBuf, Checkpoint)>,
 ) -> Result<Trainer, CliError> {
-    engine::trainer(gpu, settings, plans, checkpoint.map(|(_, checkpoint)| checkpoint)).map_err(|error| {
+    engine::trainer(gpu, capabilities, settings, plans, checkpoint.map(|(_, checkpoint)| checkpoint)).map_err(|error| {
         match (error, checkpoint) {
             (CliError::Usage(message), Some((path, _))) => CliError::usage(format!("{}: {message}", path.display())),
             (error, _) => error,

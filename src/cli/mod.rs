@@ -24,6 +24,7 @@ mod recipe;
 mod recipes;
 mod run_folder;
 mod train;
+mod tune;
 
 use std::process::ExitCode;
 

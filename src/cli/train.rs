@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::checkpoint::Checkpoint;
 use crate::gpu::{Gpu, block_on};
+use crate::run::engine::Capabilities;
 use crate::run::{Settings, TrainFlags};
 use crate::train::{EpochReport, Position, Session};
 
@@ -21,6 +22,7 @@ use super::output;
 use super::progress::{EpochProgress, Voice, epoch_table};
 use super::recipe::{MadeBy, Recipe};
 use super::run_folder::{RunFolder, unused};
+use super::tune;
 
 /// Flags of `predsim train`.
 #[derive(Debug, Args)]
@@ -95,6 +97,7 @@ impl Start {
             data: config.train.data,
             adapter: config.train.adapter,
             memory_budget: config.train.memory_budget,
+            tune: config.train.tune,
             max_binding: config.train.max_binding,
             ..TrainFlags::default()
         };
@@ -144,9 +147,11 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
         )));
     }
     let data = engine::load_data(&start.settings)?;
+    let gpu = engine::open_gpu(&start.settings.adapter)?;
+    // What is wrong with the adapter shows before an earlier run is overwritten.
+    Capabilities::of(&gpu)?;
     let fresh = args.resume.is_none() || args.out.is_some();
     let folder = if fresh { RunFolder::create(&start.out, args.overwrite)? } else { RunFolder::open(&start.out)? };
-    let gpu = engine::open_gpu(&start.settings.adapter)?;
     folder.write_config(&config_of(&start, &gpu))?;
     folder.forget_metrics_from(start.position().epoch)?;
     let voice = if args.json { Voice::Json } else { Voice::Text { blocks: !args.no_print_stats } };
@@ -154,7 +159,9 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     watch_for_ctrl_c();
 
     let plans = Session::plans(&data, start.settings.train.batch_size);
-    let trainer = engine::trainer(&gpu, &start.settings, &plans, start.checkpoint.as_ref())?;
+    let tuned = tune::choose(&gpu, &start.settings)?;
+    tuned.announce(voice)?;
+    let trainer = engine::trainer(&gpu, &tuned.capabilities, &start.settings, &plans, start.checkpoint.as_ref())?;
     memory::announce(voice, &trainer, &start.settings)?;
     let check = args.check_memory.then(|| MemoryCheck::new(&trainer));
     let session = Session::new(trainer, &data, start.position());

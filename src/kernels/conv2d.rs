@@ -2,10 +2,15 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::gemm::{Family, OPERANDS, Tiling, Tuning, family_variants, sum_parts};
+use super::gemm::{OPERANDS, Tiling, family_variants, sum_parts};
+use super::tuning::{Family, Kernel, Tuning};
 use crate::gpu::{Constants, Dispatch, Pipeline, Shader, Slice};
 
-const CONV2D: &str = include_str!("../../shaders/conv2d.wgsl");
+const CONV2D: Kernel = Kernel {
+    operands: include_str!("../../shaders/conv2d.wgsl"),
+    registers: include_str!("../../shaders/conv2d_registers.wgsl"),
+    workgroup: include_str!("../../shaders/conv2d_workgroup.wgsl"),
+};
 
 /// Cross-correlation of `x [N, H, W, cin]` with `w [K, K, cin, cout]` to `y [N, OH, OW, cout]`, zero-padded on all sides.
 /// Channels are the device's, multiples of 4.
@@ -179,9 +184,11 @@ impl Conv2d {
 fn shader(family: Family) -> Shader {
     const DIRECT: Shader = Shader::with_inputs("conv2d.direct", OPERANDS, &Family::Direct.parts(CONV2D));
     const SUBGROUP: Shader = Shader::with_inputs("conv2d.subgroup", OPERANDS, &Family::Subgroup8.parts(CONV2D));
+    const WORKGROUP: Shader = Shader::with_inputs("conv2d.workgroup", OPERANDS, &Family::Workgroup.parts(CONV2D));
     match family {
         Family::Direct => DIRECT,
         Family::Subgroup8 => SUBGROUP,
+        Family::Workgroup => WORKGROUP,
     }
 }
 

@@ -1,14 +1,16 @@
-//! Matrix products (`shaders/gemm.wgsl`), and how products are computed on an adapter.
+//! Matrix products (`shaders/gemm.wgsl`).
 
 use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
-use crate::gpu::{Constants, Dispatch, Gpu, Input, Pipeline, Shader, Slice, grid};
+use super::tuning::{Family, Kernel, Tuning};
+use crate::gpu::{Constants, Dispatch, Input, Pipeline, Shader, Slice, grid};
 
-const TILE: &str = include_str!("../../shaders/tile.wgsl");
-const DIRECT: &str = include_str!("../../shaders/lanes_direct.wgsl");
-const SUBGROUP: &str = include_str!("../../shaders/lanes_subgroup.wgsl");
-const GEMM: &str = include_str!("../../shaders/gemm.wgsl");
+const GEMM: Kernel = Kernel {
+    operands: include_str!("../../shaders/gemm.wgsl"),
+    registers: include_str!("../../shaders/gemm_registers.wgsl"),
+    workgroup: include_str!("../../shaders/gemm_workgroup.wgsl"),
+};
 const SUM_PARTS: Shader = Shader::with_inputs(
     "sum_parts",
     &[Input::new(1, "parts")],
@@ -18,82 +20,6 @@ const SUM_PARTS: Shader = Shader::with_inputs(
 /// A and B of every product.
 pub(super) const OPERANDS: &[Input] = &[Input::new(1, "a"), Input::new(2, "b")];
 
-/// How the rows of a register tile reach the invocations; see the shaders' headings for what each wins and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// Every invocation loads its own rows: runs anywhere.
-    Direct,
-    /// The eight lanes of a subgroup share what they load.
-    Subgroup8,
-}
-
-/// How products are computed on an adapter: a plain value, so that equal tunings give equal bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Tuning {
-    /// The family of all products.
-    pub family: Family,
-    /// Workgroups that keep the adapter busy; sums over few outputs are split until there are as many.
-    pub workgroups: u32,
-    /// Whether kernels read their inputs from [mirrors](crate::gpu::Mirror), as a software driver likes it. The same bits
-    /// come out.
-    pub mirrored: bool,
-    /// Whether an invocation of the direct family makes two vec4 columns of wide products. That saves loads, and takes a
-    /// second pipeline of every kind of product.
-    pub wide: bool,
-}
-
-impl Tuning {
-    /// For any adapter, the browser's included.
-    pub const fn portable() -> Self {
-        Self { family: Family::Direct, workgroups: 256, mirrored: false, wide: true }
-    }
-
-    /// For the software driver, whose subgroups have eight lanes.
-    pub const fn subgroup8() -> Self {
-        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true, wide: false }
-    }
-
-    /// What fits `gpu`: subgroups of eight and mirrors on a software driver that has them, else the portable one. A
-    /// software driver compiles on the processor that is to run the kernels too, and pays more for the pipelines of wide
-    /// products than it gains by them.
-    pub fn for_gpu(gpu: &Gpu) -> Self {
-        let software = gpu.info.device_type == wgpu::DeviceType::Cpu;
-        if gpu.prefers_mirrors() { Self::subgroup8() } else { Self { wide: !software, ..Self::portable() } }
-    }
-}
-
-impl Family {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Direct, Self::Subgroup8];
-
-    /// Whether `gpu` can run it.
-    pub fn runs_on(self, gpu: &Gpu) -> bool {
-        match self {
-            Self::Direct => true,
-            Self::Subgroup8 => gpu.has_subgroups_of(8),
-        }
-    }
-
-    /// The shared modules in front of a product's own file, and that.
-    pub(super) const fn parts(self, own: &'static str) -> [&'static str; 4] {
-        match self {
-            Self::Direct => [COMMON, TILE, DIRECT, own],
-            Self::Subgroup8 => [COMMON, TILE, SUBGROUP, own],
-        }
-    }
-
-    /// The widths of a tile, as constants of its pipelines: vec4 columns of an invocation; the subgroup family has one, and
-    /// spreads columns over the lanes.
-    pub(super) const fn widths(self) -> &'static [&'static [(&'static str, u32)]] {
-        match self {
-            Self::Direct => &[&[("COLUMNS", 1)], &[("COLUMNS", 2)]],
-            Self::Subgroup8 => {
-                &[&[("COLUMNS", 1), ("SPREAD", 1)], &[("COLUMNS", 1), ("SPREAD", 2)], &[("COLUMNS", 1), ("SPREAD", 4)]]
-            }
-        }
-    }
-}
-
 /// How a product's outputs are cut into workgroups, and its sum into parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tiling {
@@ -102,7 +28,7 @@ pub(super) struct Tiling {
     width: usize,
     pub column_tiles: u32,
     pub row_tiles: u32,
-    /// Invocations that share rows and have columns of their own.
+    /// Invocations that share rows and have columns of their own; the side of a workgroup of that family.
     pub across: u32,
     /// Parts of the sum, and the length of one, a multiple of 4.
     pub parts: u32,
@@ -133,10 +59,14 @@ impl Tiling {
                 2 => (1, 2, 2),
                 _ => (2, 4, 4),
             },
+            // Large tiles where there are enough of them.
+            Family::Workgroup if n4.div_ceil(32) * rows.div_ceil(128) >= tuning.workgroups => (1, 32, 16),
+            Family::Workgroup => (0, 16, 8),
         };
         let tile_rows = match family {
             Family::Direct => 64 / across * 8,
             Family::Subgroup8 => 64,
+            Family::Workgroup => 8 * across,
         };
         let (column_tiles, row_tiles) = (n4.div_ceil(columns), rows.div_ceil(tile_rows));
         let wanted = tuning.workgroups.div_ceil(column_tiles * row_tiles).min(k / SHORTEST_PART);
@@ -280,9 +210,11 @@ impl Gemm {
 fn shader(family: Family) -> Shader {
     const DIRECT: Shader = Shader::with_inputs("gemm.direct", OPERANDS, &Family::Direct.parts(GEMM));
     const SUBGROUP: Shader = Shader::with_inputs("gemm.subgroup", OPERANDS, &Family::Subgroup8.parts(GEMM));
+    const WORKGROUP: Shader = Shader::with_inputs("gemm.workgroup", OPERANDS, &Family::Workgroup.parts(GEMM));
     match family {
         Family::Direct => DIRECT,
         Family::Subgroup8 => SUBGROUP,
+        Family::Workgroup => WORKGROUP,
     }
 }
 

@@ -24,6 +24,7 @@ pub mod similarity;
 pub mod similarity_blend;
 mod step;
 mod sweep;
+pub mod tuning;
 
 pub use activation::Activation;
 pub use step::StepParams;

@@ -13,7 +13,8 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
-use super::gemm::{Gemm, Op, Tuning};
+use super::gemm::{Gemm, Op};
+use super::tuning::Tuning;
 use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
 /// What a sample's features are.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::checkpoint::{Checkpoint, State};
 use crate::data::Dataset;
 use crate::gpu::Gpu;
-use crate::kernels::gemm::Tuning;
+use crate::kernels::tuning::{Tuning, TuningError};
 use crate::nn::init::initial_values;
 use crate::nn::{Model, ParamDecl, Role};
 use crate::train::{Bounds, Footprint, Goal, Limit, Mode, Network, Session, Source, TrainError, Trainer};
@@ -32,8 +32,11 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Those of an open device.
-    pub fn of(gpu: &Gpu) -> Self {
-        Self { tuning: Tuning::for_gpu(gpu), limits: gpu.limits.clone() }
+    ///
+    /// # Errors
+    /// [`TuningError`] for a [forced](crate::kernels::tuning::FORCE) tuning that cannot be had.
+    pub fn of(gpu: &Gpu) -> Result<Self, TuningError> {
+        Ok(Self { tuning: Tuning::chosen(gpu)?, limits: gpu.limits.clone() })
     }
 
     /// What WebGPU guarantees everywhere.
@@ -64,12 +67,12 @@ pub fn network(settings: &Settings, capabilities: &Capabilities) -> Result<Netwo
 /// What the device reports, or a usage error for a checkpoint that does not fit the network or a budget that is too small.
 pub fn trainer(
     gpu: &Rc<Gpu>,
+    capabilities: &Capabilities,
     settings: &Settings,
     plans: &[(Mode, u32)],
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Trainer, RunError> {
-    let capabilities = Capabilities::of(gpu);
-    let network = memory::budgeted(settings, &capabilities, plans)?;
+    let network = memory::budgeted(settings, capabilities, plans)?;
     let seed = settings.train.seed;
     let fastest = || Footprint::new(&network, plans).map_or(0, |footprint| footprint.activations);
     let within = |limit| {
@@ -81,7 +84,7 @@ pub fn trainer(
         None => memory::until_it_fits(fastest, within),
     };
     let mut trainer = made.map_err(|error| match error {
-        TrainError::Unfit(unfit) => memory::advice(settings, &capabilities, plans, unfit),
+        TrainError::Unfit(unfit) => memory::advice(settings, capabilities, plans, unfit),
         other => other.into(),
     })?;
     match checkpoint {

@@ -3,6 +3,7 @@
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::gpu::GpuError;
+use crate::kernels::tuning::TuningError;
 use crate::nn::ModelError;
 use crate::train::TrainError;
 
@@ -35,6 +36,12 @@ impl From<DataError> for RunError {
 
 impl From<ModelError> for RunError {
     fn from(error: ModelError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<TuningError> for RunError {
+    fn from(error: TuningError) -> Self {
         Self::Usage(error.to_string())
     }
 }

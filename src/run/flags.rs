@@ -13,6 +13,7 @@ use crate::nn::{Architecture, LossSup, LossUnsup, Nonlin};
 use crate::train::{Optim, Order};
 
 use super::budget::Budget;
+use super::tune::Tune;
 
 /// Settings of `predsim train`; names, defaults and meaning of the published program's flags are kept.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
@@ -157,6 +158,11 @@ pub struct TrainFlags {
     /// steps are done in parts of the batch, and parts of them twice [default: as the fastest way needs]
     #[arg(long, value_name = "SIZE", help_heading = "Device")]
     pub memory_budget: Option<Budget>,
+    /// How the fastest variants of the kernels are found: quick times them for some seconds, once for a network on an
+    /// adapter; full for as long as it takes, in every run; off takes what suits such adapters [default: quick on a GPU, off
+    /// on a software driver]
+    #[arg(long, value_name = "off|quick|full", help_heading = "Device")]
+    pub tune: Option<Tune>,
     /// Most bytes of an activation that are bound at a time, for tests [default: what the adapter can]
     #[arg(long, value_name = "BYTES", help_heading = "Device", hide = true)]
     pub max_binding: Option<u64>,

@@ -2,6 +2,7 @@
 //!
 //! - [`flags`], [`settings`]: from what the user writes to a complete set of settings
 //! - [`engine`]: from settings to a trainer on a device, and from a session to a checkpoint
+//! - [`tune`]: how much time finding the fastest kernels may take
 //! - [`memory`], [`budget`]: what a step of the settings keeps on the device, and how it keeps to a budget
 //! - [`error`]: what ends a run early
 //!
@@ -13,8 +14,10 @@ pub mod error;
 pub mod flags;
 pub mod memory;
 pub mod settings;
+pub mod tune;
 
 pub use budget::Budget;
 pub use error::RunError;
 pub use flags::TrainFlags;
 pub use settings::Settings;
+pub use tune::Tune;

@@ -11,6 +11,7 @@ use crate::train::{Order, Schedule, TrainConfig};
 use super::budget::Budget;
 use super::error::RunError;
 use super::flags::TrainFlags;
+use super::tune::Tune;
 
 /// Epochs of the published program.
 const DEFAULT_EPOCHS: usize = 400;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub adapter: Wanted,
     /// How much of its memory the run may take.
     pub memory_budget: Option<Budget>,
+    /// How the variants of the kernels are chosen, if not by the adapter's kind.
+    pub tune: Option<Tune>,
     /// Most bytes of an activation that are bound at a time, where that is less than the adapter's.
     pub max_binding: Option<u64>,
 }
@@ -124,6 +127,7 @@ impl Settings {
             limit_test: flags.limit_test,
             adapter: flags.adapter.as_deref().map_or(Wanted::Best, wanted),
             memory_budget: flags.memory_budget,
+            tune: flags.tune,
             max_binding: flags.max_binding,
         };
         settings.validate()?;
@@ -219,6 +223,7 @@ impl Settings {
                 Wanted::Name(name) => Some(name.clone()),
             },
             memory_budget: self.memory_budget,
+            tune: self.tune,
             max_binding: self.max_binding,
         }
     }
@@ -306,6 +311,7 @@ impl Settings {
             limit_test: state.limit_test,
             adapter: Wanted::Best,
             memory_budget: None,
+            tune: None,
             max_binding: None,
         })
     }

@@ -3,7 +3,8 @@
 
 use crate::gpu::{Dispatch, Slice};
 use crate::kernels::conv2d::Conv2d;
-use crate::kernels::gemm::{Gemm, Op, Tuning};
+use crate::kernels::gemm::{Gemm, Op};
+use crate::kernels::tuning::Tuning;
 
 /// The map of a block, a similarity head or a classifier, for a batch. Sizes are the device's, padded.
 #[derive(Debug, Clone, Copy)]

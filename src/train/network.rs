@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::gpu::Slice;
 use crate::kernels::augment::Hole;
-use crate::kernels::gemm::Tuning;
 use crate::kernels::reduce::TOTAL_WORDS;
+use crate::kernels::tuning::Tuning;
 use crate::nn::{Block, Model, Owner, pad4};
 
 use super::arena::Arena;

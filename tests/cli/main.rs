@@ -11,3 +11,4 @@ mod runs;
 mod server;
 mod study;
 mod support;
+mod tuning;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use predsim::gpu::Gpu;
-use predsim::kernels::gemm::Tuning;
+use predsim::kernels::tuning::Tuning;
 use predsim::nn::{Model, Role, Shape, pad4};
 use predsim::train::{Goal, Mode, NamedTensor, Network, Samples, Source, Totals, Trainer};
 
@@ -20,15 +20,15 @@ struct StepLosses {
     output: f32,
 }
 
-/// Its plans keep to `goal`. Waits for the GPU between steps, without blocking: the browser's tests run it too (tests/web).
-pub async fn replay(gpu: &Rc<Gpu>, case: &Case, goal: Goal) -> Result<Findings, String> {
+/// Its plans keep to `goal`, its products are computed as `tuning` says. Waits for the GPU between steps, without blocking: the browser's tests run it too (tests/web).
+pub async fn replay(gpu: &Rc<Gpu>, case: &Case, tuning: Tuning, goal: Goal) -> Result<Findings, String> {
     let text = |error: predsim::train::TrainError| error.to_string();
     let model = Model::build(case.model()?).map_err(|error| error.to_string())?;
     let mut findings = Findings::default();
     compare_declarations(case, &model, &mut findings);
     let batch = case.count("batch_size");
     let plans = [(Mode::Train, batch as u32), (Mode::Evaluate, batch as u32)];
-    let mut network = Network::new(model, case.train()?, Source::Floats, Tuning::for_gpu(gpu));
+    let mut network = Network::new(model, case.train()?, Source::Floats, tuning);
     network.goal = goal;
     let mut trainer = Trainer::new(gpu.clone(), network, &plans).map_err(text)?;
     let initial = |name: &str| case.find(&format!("init.{name}")).map(|tensor| tensor.values.clone());

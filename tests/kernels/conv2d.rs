@@ -1,7 +1,7 @@
 //! Convolutions and their gradients, by every way that the adapter has to compute them.
 
 use predsim::kernels::conv2d::Conv2d;
-use predsim::kernels::gemm::Tuning;
+use predsim::kernels::tuning::Tuning;
 use proptest::prelude::*;
 
 use crate::support::{FencedLab, Sum, assert_sums, random, tunings};

@@ -1,7 +1,7 @@
 //! The transposed convolution with a bias, against a scatter in `f64`.
 
 use predsim::kernels::conv2d::Conv2d;
-use predsim::kernels::gemm::Tuning;
+use predsim::kernels::tuning::Tuning;
 use proptest::prelude::*;
 
 use crate::support::{FencedLab, assert_close, gpu, random};

@@ -1,6 +1,7 @@
 //! Matrix products: every layout, with and without bias, by every way that the adapter has to compute them.
 
-use predsim::kernels::gemm::{Gemm, Op, Tuning};
+use predsim::kernels::gemm::{Gemm, Op};
+use predsim::kernels::tuning::Tuning;
 use proptest::prelude::*;
 
 use crate::support::{FencedLab, Sum, assert_sums, random, tunings};

@@ -1,7 +1,7 @@
 //! Similarity matching on the device: features, cosines, loss and gradient, in both modes.
 
-use predsim::kernels::gemm::Tuning;
 use predsim::kernels::similarity::{Mode, Similarity, SimilarityBuffers, Target};
+use predsim::kernels::tuning::Tuning;
 use proptest::prelude::*;
 
 use crate::similarity_reference::{Case, Rows, cosines, mean, norm, unit};

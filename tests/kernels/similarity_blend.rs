@@ -1,8 +1,8 @@
 //! Similarities matched to a given matrix, and to two targets at once.
 
-use predsim::kernels::gemm::Tuning;
 use predsim::kernels::similarity::{Mode, Similarity, SimilarityBuffers, Target};
 use predsim::kernels::similarity_blend::Blend;
+use predsim::kernels::tuning::Tuning;
 use proptest::prelude::*;
 
 use crate::support::{FencedLab, assert_close, gpu, random};

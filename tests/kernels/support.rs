@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use predsim::gpu::{Dispatch, Gpu, GpuError, Lab, Slice, TensorId, Wanted, block_on};
-use predsim::kernels::gemm::{Family, Tuning};
+use predsim::kernels::tuning::{Family, Tuning};
 
 static GPU: LazyLock<Gpu> =
     LazyLock::new(|| pollster::block_on(Gpu::open(&Wanted::Best)).expect("the kernel tests need a GPU adapter"));

@@ -12,6 +12,8 @@ mod replay;
 use std::rc::Rc;
 
 use predsim::gpu::{Gpu, Wanted};
+use predsim::kernels::tuning::Tuning;
+use predsim::train::Goal;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use case::Case;
@@ -40,7 +42,7 @@ impl Runner {
         if let Some(what) = case.unsupported() {
             return Err(format!("unsupported: {what}"));
         }
-        let findings = replay::replay(&self.0, &case, predsim::train::Goal::default()).await?;
+        let findings = replay::replay(&self.0, &case, Tuning::for_gpu(&self.0), Goal::default()).await?;
         match findings.failures() {
             failures if failures.is_empty() => Ok(format!("{}: {}", case.name, findings.summary())),
             failures => Err(failures.join("\n")),
