@@ -23,7 +23,11 @@ impl Case {
         let shape = Similarity { batch, spatial, channels, real_channels, mode, tuning: Tuning::for_gpu(gpu()) };
         let n = batch as usize;
         let z = random(seed, (batch * spatial * channels) as usize);
-        let z = z.iter().enumerate().map(|(i, &v)| if i as u32 % channels < real_channels { v } else { 0.0 }).collect();
+        let lane = |i: usize| i as u32 % channels;
+        // A map of nearly equal values lies at a kink of its deviation, where differences say nothing about the slope.
+        let apart = |i: usize| if i as u32 / channels % spatial == 0 { 2.5 } else { 0.0 };
+        let value = |(i, &v)| if lane(i) < real_channels { v + apart(i) } else { 0.0 };
+        let z = z.iter().enumerate().map(value).collect();
         let labels = random(seed ^ 1, n).iter().map(|v| ((v + 1.0) / 2.0 * classes as f32) as u32).collect();
         let draw = random(seed ^ 2, n * n);
         let symmetric = |i: usize, j: usize| if i == j { 1.0 } else { draw[i.min(j) * n + i.max(j)] };
