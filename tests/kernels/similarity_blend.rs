@@ -25,7 +25,7 @@ impl Case {
         let z = random(seed, (batch * spatial * channels) as usize);
         let lane = |i: usize| i as u32 % channels;
         // A map of nearly equal values lies at a kink of its deviation, where differences say nothing about the slope.
-        let apart = |i: usize| if i as u32 / channels % spatial == 0 { 2.5 } else { 0.0 };
+        let apart = |i: usize| if (i as u32 / channels).is_multiple_of(spatial) { 2.5 } else { 0.0 };
         let value = |(i, &v)| if lane(i) < real_channels { v + apart(i) } else { 0.0 };
         let z = z.iter().enumerate().map(value).collect();
         let labels = random(seed ^ 1, n).iter().map(|v| ((v + 1.0) / 2.0 * classes as f32) as u32).collect();
