@@ -20,14 +20,15 @@ fn optimizer(criterion: &mut Criterion) {
         ("amsgrad", Kind::AmsGrad),
     ];
     for (name, kind) in rules {
-        let optimizer = Optimizer { len: 2 << 20, kind, weight_decay: 1e-4 };
+        let optimizer = Optimizer { len: 2 << 20, trunk: 2 << 20, kind, weight_decay: 1e-4 };
         let mut lab = Lab::new(&gpu);
         let step = lab.tensor(&[StepParams::new(1e-6, 1000, 999, 0)]).expect("a tensor");
         let mut tensor = || lab.tensor(&support::values(optimizer.bytes())).expect("a tensor");
         let (params, grads) = (tensor(), tensor());
         let state: Vec<_> =
             kind.state().iter().map(|_| lab.tensor(&vec![1.0f32; optimizer.len as usize]).expect("a tensor")).collect();
-        let update = optimizer.dispatch(step, params, grads, &state).expect("the arena is not empty");
+        let squares = lab.tensor(&vec![0.0f32; optimizer.partials() as usize]).expect("a tensor");
+        let update = optimizer.dispatch(step, params, grads, &state, squares).expect("the arena is not empty");
         // The gradient is read; parameters and state are read and written.
         let bytes = optimizer.bytes() * (3 + 2 * state.len() as u64);
         measure(criterion, &gpu, &lab, &format!("update by {name}"), bytes, &[update]);

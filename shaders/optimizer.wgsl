@@ -1,4 +1,5 @@
-// One update of a whole arena of parameters. Constants: THREADS, PER_THREAD (vec4s an invocation updates).
+// One update of a whole arena of parameters, which squares the trunk's gradients on the way: they are at hand. Behind
+// workgroup_total.wgsl. Constants: THREADS (64), PER_THREAD (vec4s an invocation updates).
 // An entry point a rule. Formulas: "Optimisers" of the golden cases' description.
 //
 // A pad lane holds parameter 0 and gets gradient 0, so its state stays 0 and its step is 0 / (0 + eps) = 0.
@@ -7,6 +8,7 @@ struct Params {
     vectors: u32,
     weight_decay: f32,
     momentum: f32,
+    trunk: u32,     // vec4s at the front whose gradients are squared
 }
 
 // Without a type, so that 1 - B2 is taken before it is rounded to f32: of the rounded 0.999 it would be off by 1.3e-5.
@@ -17,13 +19,16 @@ const ADAM_EPS: f32 = 1e-8;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
 // Binding 2 is the input gradients.
-// Binding 3 is the input values, updated in place.
+// Partial sums of squares, one a workgroup.
+@group(0) @binding(3) var<storage, read_write> squares: array<f32>;
+// Binding 4 is the input values, updated in place.
 // Velocity of momentum, or Adam's first moment; second moment; its running maximum.
-// Binding 4 is the input first_moment, updated in place.
-// Binding 5 is the input second_moment, updated in place.
-// Binding 6 is the input largest_moment, updated in place.
+// Binding 5 is the input first_moment, updated in place.
+// Binding 6 is the input second_moment, updated in place.
+// Binding 7 is the input largest_moment, updated in place.
 
 struct Tile {
+    number: u32,
     begin: u32,
     end: u32,
 }
@@ -32,14 +37,27 @@ struct Tile {
 fn tile(group: vec3<u32>, groups: vec3<u32>) -> Tile {
     let number = linear_group(group, groups);
     if (number >= ceil_div(params.vectors, THREADS * PER_THREAD)) {
-        return Tile(0u, 0u);
+        return Tile(number, 0u, 0u);
     }
     let begin = number * THREADS * PER_THREAD;
-    return Tile(begin, min(begin + THREADS * PER_THREAD, params.vectors));
+    return Tile(number, begin, min(begin + THREADS * PER_THREAD, params.vectors));
 }
 
-fn decayed(i: u32, value: vec4<f32>) -> vec4<f32> {
-    return gradients(i) + params.weight_decay * value;
+fn decayed(gradient: vec4<f32>, value: vec4<f32>) -> vec4<f32> {
+    return gradient + params.weight_decay * value;
+}
+
+// Squares that count; the heads' do not.
+fn squared(i: u32, gradient: vec4<f32>) -> vec4<f32> {
+    return select(vec4<f32>(0.0), gradient * gradient, i < params.trunk);
+}
+
+// Writes the workgroup's sum of squares.
+fn close(range: Tile, local: u32, sum: vec4<f32>) {
+    let total = workgroup_total(local, (sum.x + sum.y) + (sum.z + sum.w));
+    if (local == 0u && range.begin < range.end) {
+        squares[range.number] = total;
+    }
 }
 
 @compute @workgroup_size(THREADS)
@@ -50,10 +68,14 @@ fn sgd(
 ) {
     let lr = step.lr;
     let range = tile(group, groups);
+    var sum = vec4<f32>(0.0);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
         let value = values(i);
-        values_buffer[i] = value - lr * decayed(i, value);
+        let gradient = gradients(i);
+        sum += squared(i, gradient);
+        values_buffer[i] = value - lr * decayed(gradient, value);
     }
+    close(range, local, sum);
 }
 
 // The velocity starts at zero, so the first step takes the bare gradient.
@@ -65,12 +87,16 @@ fn momentum(
 ) {
     let lr = step.lr;
     let range = tile(group, groups);
+    var sum = vec4<f32>(0.0);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
         let value = values(i);
-        let velocity = params.momentum * first_moment(i) + decayed(i, value);
+        let gradient = gradients(i);
+        sum += squared(i, gradient);
+        let velocity = params.momentum * first_moment(i) + decayed(gradient, value);
         first_moment_buffer[i] = velocity;
         values_buffer[i] = value - lr * velocity;
     }
+    close(range, local, sum);
 }
 
 // The step's numbers are taken before the loops: a driver cannot know that the loops do not write them.
@@ -95,15 +121,19 @@ fn adam(
 ) {
     let rate = adam_rate();
     let range = tile(group, groups);
+    var sum = vec4<f32>(0.0);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
         let value = values(i);
-        let g = decayed(i, value);
+        let gradient = gradients(i);
+        sum += squared(i, gradient);
+        let g = decayed(gradient, value);
         let m = B1 * first_moment(i) + (1.0 - B1) * g;
         let v = B2 * second_moment(i) + (1.0 - B2) * (g * g);
         first_moment_buffer[i] = m;
         second_moment_buffer[i] = v;
         adam_update(rate, i, value, m, v);
     }
+    close(range, local, sum);
 }
 
 // The maximum is of the second moment before its bias correction.
@@ -115,9 +145,12 @@ fn amsgrad(
 ) {
     let rate = adam_rate();
     let range = tile(group, groups);
+    var sum = vec4<f32>(0.0);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
         let value = values(i);
-        let g = decayed(i, value);
+        let gradient = gradients(i);
+        sum += squared(i, gradient);
+        let g = decayed(gradient, value);
         let m = B1 * first_moment(i) + (1.0 - B1) * g;
         let v = B2 * second_moment(i) + (1.0 - B2) * (g * g);
         let largest = max(largest_moment(i), v);
@@ -126,4 +159,5 @@ fn amsgrad(
         largest_moment_buffer[i] = largest;
         adam_update(rate, i, value, m, largest);
     }
+    close(range, local, sum);
 }

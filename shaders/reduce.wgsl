@@ -69,30 +69,6 @@ fn column_sum(
 // Binding 1 is the input squares_x.
 @group(0) @binding(2) var<storage, read_write> squares_out: array<f32>;
 
-var<workgroup> lane_squares: array<f32, 64>;
-var<workgroup> eight_squares: array<f32, 8>;
-
-// The lanes' sums, added up in two levels of eight.
-fn close_squares(group: u32, lane: u32, sum: f32) {
-    lane_squares[lane] = sum;
-    workgroupBarrier();
-    if (lane < 8u) {
-        var eight = 0.0;
-        for (var other = 0u; other < 8u; other += 1u) {
-            eight += lane_squares[8u * lane + other];
-        }
-        eight_squares[lane] = eight;
-    }
-    workgroupBarrier();
-    if (lane == 0u) {
-        var total = 0.0;
-        for (var eight = 0u; eight < 8u; eight += 1u) {
-            total += eight_squares[eight];
-        }
-        squares_out[group] = total;
-    }
-}
-
 // One partial sum a workgroup.
 @compute @workgroup_size(64)
 fn sum_of_squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -103,7 +79,10 @@ fn sum_of_squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocati
         let v = squares_x(i);
         sum += v * v;
     }
-    close_squares(wid.x, lane, (sum.x + sum.y) + (sum.z + sum.w));
+    let total = workgroup_total(lane, (sum.x + sum.y) + (sum.z + sum.w));
+    if (lane == 0u) {
+        squares_out[wid.x] = total;
+    }
 }
 
 // Binding 3 is the input squares_other.
@@ -118,7 +97,10 @@ fn sum_of_squared_differences(@builtin(workgroup_id) wid: vec3<u32>, @builtin(lo
         let off = squares_x(i) - squares_other(i);
         sum += off * off;
     }
-    close_squares(wid.x, lane, (sum.x + sum.y) + (sum.z + sum.w));
+    let total = workgroup_total(lane, (sum.x + sum.y) + (sum.z + sum.w));
+    if (lane == 0u) {
+        squares_out[wid.x] = total;
+    }
 }
 
 @group(0) @binding(0) var<uniform> metrics_p: MetricsParams;

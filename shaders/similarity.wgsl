@@ -1,10 +1,10 @@
 // Similarity matching: what its kernels share, and the features of each sample. similarity_matrix.wgsl (the loss of their
-// cosines) and similarity_gradient.wgsl (the way back to z) are joined behind this file; the products between them are
+// cosines and its gradient) and similarity_gradient.wgsl (the rest of the way back to z) are joined behind this file; the products between them are
 // gemm.wgsl's.
 // Constants: THREADS (workgroup size, a multiple of 8), SPATIAL_STD (1: features are standard deviations over space;
 // 0: features are all values). All tensors are vec4 over channels; "groups" counts vec4s of one position.
 //
-// stats, in vec4s: [0, N) = (norm of the centred features, sum_j (S - T) S, 0, 0) of each sample; with SPATIAL_STD
+// stats, in vec4s: [0, N) = (norm of the centred features, 0, 0, 0) of each sample; with SPATIAL_STD
 // follow the deviations f [N, groups] and the spatial means [N, groups].
 
 struct Params {

@@ -1,7 +1,13 @@
 // Second part of similarity matching, behind similarity.wgsl and similarity_target.wgsl: the distance of the cosine matrix
-// S = u u^T from the target matrix T, row by row.
+// S = u u^T from the target matrix T, row by row, and the way back as far as a matrix goes. Constant: GRADIENT (1: A takes
+// the place of S, 0: S stays, clamped).
+//
+// With G_ij = 4 weight (S_ij - T_ij) / N^2 (S is symmetric, so an entry acts twice), du_i = sum_j G_ij u_j. Behind
+// u = c / (|c| + eps) follows dc_i = du_i / (|c_i| + eps) - u_i (u_i . du_i) / |c_i|, and u_i . du_i = sum_j G_ij S_ij.
+// So dc is one product A u, and row i of A needs row i of S alone. All rows of u are centred, hence dc is, and taking its
+// mean away (the gradient of centring) changes nothing: df = dc.
 
-@group(0) @binding(2) var<storage, read_write> compare_stats: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> compare_stats: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> compare_matrix: array<f32>;
 @group(0) @binding(4) var<storage, read_write> compare_rows: array<f32>;
 
@@ -11,7 +17,33 @@ fn bounded(s: f32) -> f32 {
     return select(clamp(s, -1.0, 1.0), s, broken);
 }
 
-// The row's loss, and sum_j (S - T) S for its gradient. A workgroup a row.
+// Clamps row i of S; the invocation's share of its loss, and of sum_j (S - T) S.
+fn row_distance(i: u32, local: u32) -> vec2<f32> {
+    var sums = vec2<f32>(0.0);
+    for (var j = local; j < params.batch; j += THREADS) {
+        let at = i * params.stride + j;
+        let similar = bounded(compare_matrix[at]);
+        compare_matrix[at] = similar;
+        let off = similar - goal(i, j);
+        sums += vec2<f32>(off * off, off * similar);
+    }
+    return sums;
+}
+
+// A_ij in the place of S_ij; zero where |c_i| = 0.
+fn row_weights(i: u32, local: u32, pull: f32) {
+    let norm = compare_stats[i].x;
+    let across = 1.0 / (norm + COSINE_EPS);
+    let along = pull / max(norm, 1e-30);
+    for (var j = local; j < params.batch; j += THREADS) {
+        let at = i * params.stride + j;
+        let off = compare_matrix[at] - goal(i, j);
+        let value = off * across - select(0.0, along, i == j);
+        compare_matrix[at] = select(value * params.gradient_scale, 0.0, norm == 0.0);
+    }
+}
+
+// A workgroup a row.
 @compute @workgroup_size(THREADS)
 fn compare(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -22,20 +54,13 @@ fn compare(
     if (i >= params.batch) {
         return;
     }
-    var loss = 0.0;
-    var pull = 0.0;
-    for (var j = local; j < params.batch; j += THREADS) {
-        let at = i * params.stride + j;
-        let similar = bounded(compare_matrix[at]);
-        compare_matrix[at] = similar;
-        let off = similar - goal(i, j);
-        loss += off * off;
-        pull += off * similar;
-    }
-    let row_loss = workgroup_sum(local, vec4<f32>(loss, 0.0, 0.0, 0.0));
-    let row_pull = workgroup_sum(local, vec4<f32>(pull, 0.0, 0.0, 0.0));
+    let sums = row_distance(i, local);
+    let loss = workgroup_sum(local, vec4<f32>(sums.x, 0.0, 0.0, 0.0));
     if (local == 0u) {
-        compare_rows[i] = row_loss * params.loss_scale;
-        compare_stats[i].y = row_pull;
+        compare_rows[i] = loss * params.loss_scale;
+    }
+    if (GRADIENT == 1u) {
+        let pull = workgroup_sum(local, vec4<f32>(sums.y, 0.0, 0.0, 0.0));
+        row_weights(i, local, pull);
     }
 }

@@ -35,6 +35,9 @@ use crate::gpu::Pipeline;
 /// `shaders/common.wgsl`, the first part of every shader.
 pub(crate) const COMMON: &str = include_str!("../../shaders/common.wgsl");
 
+/// `shaders/workgroup_total.wgsl`: a sum over a workgroup of 64 invocations.
+const WORKGROUP_TOTAL: &str = include_str!("../../shaders/workgroup_total.wgsl");
+
 /// Every pipeline that the engine can ask for, for compiling, dumping and testing all of them.
 pub fn all_variants() -> Vec<Pipeline> {
     let all = [

@@ -1,10 +1,11 @@
-//! Parameter updates: one dispatch moves a whole arena of parameters. The formulas are those of the golden cases'
-//! description, "Optimisers"; what depends on the step's number comes from the step buffer.
+//! Parameter updates: one dispatch moves a whole arena of parameters, and squares its trunk's gradients, for their norm. The
+//! formulas are those of the golden cases' description, "Optimisers"; what depends on the step's number comes from the step
+//! buffer.
 
 use bytemuck::{Pod, Zeroable};
 
-use super::COMMON;
 use super::step::STEP;
+use super::{COMMON, WORKGROUP_TOTAL};
 use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
 /// The update rule.
@@ -47,6 +48,8 @@ impl Kind {
 pub struct Optimizer {
     /// Floats of the arena, pad lanes included; a multiple of 4.
     pub len: u32,
+    /// How many at its front belong to the trunk; a multiple of 4.
+    pub trunk: u32,
     /// The rule.
     pub kind: Kind,
     /// L2 decay: this times the parameter joins the gradient.
@@ -59,21 +62,26 @@ struct Params {
     vectors: u32,
     weight_decay: f32,
     momentum: f32,
-    spare: u32,
+    trunk: u32,
 }
 
 const INPUTS: &[Input] = &[
     Input::new(2, "gradients"),
-    Input::updated(3, "values"),
-    Input::updated(4, "first_moment"),
-    Input::updated(5, "second_moment"),
-    Input::updated(6, "largest_moment"),
+    Input::updated(4, "values"),
+    Input::updated(5, "first_moment"),
+    Input::updated(6, "second_moment"),
+    Input::updated(7, "largest_moment"),
 ];
-const SHADER: Shader =
-    Shader::with_inputs("optimizer", INPUTS, &[COMMON, STEP, include_str!("../../shaders/optimizer.wgsl")]);
+const SHADER: Shader = Shader::with_inputs(
+    "optimizer",
+    INPUTS,
+    &[COMMON, STEP, WORKGROUP_TOTAL, include_str!("../../shaders/optimizer.wgsl")],
+);
 const THREADS: u32 = 64;
 /// vec4s that an invocation updates.
 const PER_THREAD: u32 = 8;
+/// Floats that a workgroup updates, and whose gradients' squares make one partial sum.
+pub const SPAN: u32 = 4 * THREADS * PER_THREAD;
 
 fn pipeline(entry: &'static str) -> Pipeline {
     let constants = vec![("THREADS", THREADS), ("PER_THREAD", PER_THREAD)];
@@ -91,25 +99,39 @@ impl Optimizer {
         4 * u64::from(self.len)
     }
 
+    /// How many partial sums of squares it writes: one for [`SPAN`] floats.
+    pub fn partials(&self) -> u32 {
+        self.len.div_ceil(SPAN)
+    }
+
     /// Moves `params` by `grads` with the numbers in `step` (a [`StepParams`](super::StepParams)); `state` are
-    /// the tensors that [`Kind::state`] names, in its order. None for an empty arena.
+    /// the tensors that [`Kind::state`] names, in its order. Writes [`Self::partials`] partial sums of the squares of the
+    /// trunk's `grads` to `squares`. None for an empty arena.
     ///
     /// # Panics
     /// If `state` has another number of tensors than the rule: a defect of the caller.
-    pub fn dispatch(&self, step: Slice, params: Slice, grads: Slice, state: &[Slice]) -> Option<Dispatch> {
+    pub fn dispatch(
+        &self,
+        step: Slice,
+        params: Slice,
+        grads: Slice,
+        state: &[Slice],
+        squares: Slice,
+    ) -> Option<Dispatch> {
         assert_eq!(state.len(), self.kind.state().len(), "tensors of the optimizer's state");
         let vectors = self.len / 4;
         if vectors == 0 {
             return None;
         }
         let momentum = if let Kind::Sgd { momentum } = self.kind { momentum } else { 0.0 };
-        let uniform = Params { vectors, weight_decay: self.weight_decay, momentum, spare: 0 };
-        let groups = grid(vectors.div_ceil(THREADS * PER_THREAD));
+        let uniform = Params { vectors, weight_decay: self.weight_decay, momentum, trunk: self.trunk / 4 };
+        let groups = grid(self.partials());
         let dispatch = Dispatch::new("update", pipeline(self.kind.entry()), &uniform, groups)
             .reads(step)
             .loads(grads)
+            .writes(squares)
             .updates(params)
-            .flops(12 * u64::from(self.len));
+            .flops(14 * u64::from(self.len));
         Some(state.iter().fold(dispatch, |dispatch, slice| dispatch.updates(*slice)))
     }
 }

@@ -2,14 +2,17 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::COMMON;
 use super::step::STEP;
 use super::sweep::{SWEEP, Sweep};
+use super::{COMMON, WORKGROUP_TOTAL};
 use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice};
 
 const INPUTS: &[Input] = &[Input::new(1, "column_x"), Input::new(1, "squares_x"), Input::new(3, "squares_other")];
-const SHADER: Shader =
-    Shader::with_inputs("reduce", INPUTS, &[COMMON, SWEEP, STEP, include_str!("../../shaders/reduce.wgsl")]);
+const SHADER: Shader = Shader::with_inputs(
+    "reduce",
+    INPUTS,
+    &[COMMON, SWEEP, STEP, WORKGROUP_TOTAL, include_str!("../../shaders/reduce.wgsl")],
+);
 
 /// Most partial sums of [`sum_of_squares`].
 pub const MAX_PARTIALS: u32 = 256;
@@ -114,7 +117,7 @@ pub const TOTAL_WORDS: usize = 12;
 pub struct Metrics {
     /// Samples of the batch, N.
     pub samples: u32,
-    /// Partial sums of squares of the block's gradient.
+    /// Partial sums of the squares of the block's gradient.
     pub partials: u32,
     /// Parts of the block's unsup loss.
     pub unsup_parts: u32,
@@ -129,7 +132,7 @@ pub struct Measured {
     pub sim_rows: Option<Slice>,
     /// `[unsup_parts]`: parts of the unsup loss; their sum is the loss.
     pub unsup_rows: Option<Slice>,
-    /// `[partials]`: as [`sum_of_squares`] writes them, for one tensor or several.
+    /// `[partials]`: as [`super::optimizer::Optimizer`] writes them, for one tensor or several.
     pub partials: Option<Slice>,
 }
 

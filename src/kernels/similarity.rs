@@ -4,9 +4,9 @@
 //! The target is the similarity matrix of the labels, or any other: that of a block's input, or of projected labels,
 //! whose cosines the same kernels make.
 //!
-//! Forward: `features` (z → u), a product (u → S), `compare` (S → row losses). Backward: `weights` (S → A), a product
-//! (A, u → the gradient of the features) and, where these are deviations, `apply` (z becomes its own gradient). The formulas
-//! are those of the golden cases' description, "Similarity S(t)" and "Heads".
+//! Forward: `features` (z → u), a product (u → S), `compare` (S → row losses). In training `compare` also makes A of S; then
+//! follow a product (A, u → the gradient of the features) and, where these are deviations, `apply` (z becomes its own
+//! gradient). The formulas are those of the golden cases' description, "Similarity S(t)" and "Heads".
 
 use std::ops::Range;
 
@@ -88,7 +88,7 @@ pub struct SimilarityBuffers {
     pub u: Slice,
     /// What the backward pass needs: see [`Similarity::stats_bytes`].
     pub stats: Slice,
-    /// S, `[N, stride]`; after the backward pass the weights of its gradient.
+    /// S, `[N, stride]`; after the gradient A, the weights of its sum.
     pub matrix: Slice,
     /// `[N]`: row sums of `(S - T)^2 / N^2`; their sum is the loss.
     pub rows: Slice,
@@ -131,7 +131,7 @@ const MATRIX: Shader = Shader::with_inputs(
 const GRADIENT: Shader = Shader::with_inputs(
     "similarity_gradient",
     &[Input::new(1, "features_z"), Input::updated(3, "apply_z")],
-    &[COMMON, HEAD, TARGET, include_str!("../../shaders/similarity_gradient.wgsl")],
+    &[COMMON, HEAD, include_str!("../../shaders/similarity_gradient.wgsl")],
 );
 
 /// Workgroup sizes of small and large shapes.
@@ -142,25 +142,29 @@ const WIDE: u32 = 256;
 /// Positions of one workgroup of `apply`.
 const SLAB: u32 = 64;
 
-fn pipeline(shader: Shader, entry: &'static str, threads: u32, mode: Mode, target: Target) -> Pipeline {
-    let constants = vec![("THREADS", threads), ("SPATIAL_STD", u32::from(mode == Mode::SpatialStd)), target.constant()];
+fn pipeline(shader: Shader, entry: &'static str, threads: u32, mode: Mode) -> Pipeline {
+    let constants = vec![("THREADS", threads), ("SPATIAL_STD", u32::from(mode == Mode::SpatialStd))];
     Pipeline::new(shader, entry, constants)
 }
 
-/// Stands for either where it makes no difference.
-const LABELS: Target = Target::Labels { classes: 2 };
+fn comparison(threads: u32, target: Target, gradient: bool) -> Pipeline {
+    let mut pipeline = pipeline(MATRIX, "compare", threads, Mode::Flat);
+    pipeline.constants.extend([target.constant(), ("GRADIENT", u32::from(gradient))]);
+    pipeline
+}
 
 /// Every pipeline that the dispatches below can ask for.
 pub fn variants() -> Vec<Pipeline> {
     let mut all = Vec::new();
     for mode in [Mode::SpatialStd, Mode::Flat] {
-        all.extend([SIZES[0], SIZES[1], WIDE].map(|threads| pipeline(FEATURES, "features", threads, mode, LABELS)));
+        all.extend([SIZES[0], SIZES[1], WIDE].map(|threads| pipeline(FEATURES, "features", threads, mode)));
     }
     for threads in SIZES {
-        all.extend([LABELS, Target::Matrix].map(|target| pipeline(MATRIX, "compare", threads, Mode::Flat, target)));
-        all.push(pipeline(GRADIENT, "apply", threads, Mode::SpatialStd, LABELS));
+        for target in [Target::Labels { classes: 2 }, Target::Matrix] {
+            all.extend([false, true].map(|gradient| comparison(threads, target, gradient)));
+        }
+        all.push(pipeline(GRADIENT, "apply", threads, Mode::SpatialStd));
     }
-    all.extend([LABELS, Target::Matrix].map(|target| pipeline(GRADIENT, "weights", SIZES[1], Mode::Flat, target)));
     all
 }
 
@@ -207,7 +211,7 @@ impl Similarity {
         self.cosines().workspace_bytes().max(self.pulled().workspace_bytes())
     }
 
-    /// Bytes of the statistics: `f32 [N, 4]` (norm of the centred features, `sum_j (S - T) S`, two spare); with
+    /// Bytes of the statistics: `f32 [N, 4]` (norm of the centred features, three spare); with
     /// [`Mode::SpatialStd`] then the deviations `f32 [N, c]` and the spatial means `f32 [N, c]`.
     pub fn stats_bytes(&self) -> u64 {
         let maps = if self.mode == Mode::SpatialStd { 2 * u64::from(self.channels) } else { 0 };
@@ -271,7 +275,7 @@ impl Similarity {
         let threads = if work < WIDE_FROM { small_or_large(work) } else { WIDE };
         let count = samples.end - samples.start;
         let values = u64::from(count) * u64::from(self.spatial) * u64::from(self.channels);
-        let pipeline = pipeline(FEATURES, "features", threads, self.mode, LABELS);
+        let pipeline = pipeline(FEATURES, "features", threads, self.mode);
         let params = Params { first: samples.start, count, ..self.params() };
         let rows = if samples.end == self.batch { self.stride() } else { samples.end } - samples.start;
         Dispatch::new("similarity features", pipeline, &params, grid(rows))
@@ -281,42 +285,51 @@ impl Similarity {
             .flops(8 * values)
     }
 
-    /// u → S clamped to [-1, 1], and the row losses. Adds to the statistics what the gradient needs.
+    /// u → S clamped to [-1, 1], and the row losses.
     pub fn loss(&self, buffers: &SimilarityBuffers, target: Target) -> Vec<Dispatch> {
-        let SimilarityBuffers { u, matrix, workspace, .. } = *buffers;
-        let mut all = self.cosines().dispatches("cosines", [u, u], None, matrix, workspace);
-        let pipeline = pipeline(MATRIX, "compare", small_or_large(self.batch), Mode::Flat, target);
-        let compare = Dispatch::new("similarity loss", pipeline, &self.with_target(target), grid(self.batch))
-            .reads(buffers.target)
-            .writes(buffers.stats)
-            .writes(matrix)
-            .writes(buffers.rows)
-            .flops(5 * u64::from(self.batch) * u64::from(self.batch));
-        all.push(compare);
+        let mut all = self.similarities(buffers);
+        all.push(self.compare(buffers, target, None));
         all
     }
 
-    /// u, S → the gradient of `scale` times the loss: in [`Mode::Flat`] that of z, written over it, in
+    /// u → the row losses and the gradient of `scale` times the loss: in [`Mode::Flat`] that of z, written over it, in
     /// [`Mode::SpatialStd`] that of the deviations, which [`Self::apply`] takes to z. S is lost.
+    pub fn loss_and_gradient(&self, buffers: &SimilarityBuffers, target: Target, scale: f32) -> Vec<Dispatch> {
+        let mut all = self.similarities(buffers);
+        all.extend(self.gradient(buffers, target, scale));
+        all
+    }
+
+    /// The same from S, where it is there already.
     pub fn gradient(&self, buffers: &SimilarityBuffers, target: Target, scale: f32) -> Vec<Dispatch> {
         let SimilarityBuffers { u, matrix, workspace, .. } = *buffers;
-        let batch = u64::from(self.batch);
-        let mut params = self.with_target(target);
-        params.gradient_scale = (4.0 * f64::from(scale) / (batch * batch) as f64) as f32;
         let out = match self.mode {
             Mode::SpatialStd => buffers.df,
             Mode::Flat => buffers.z,
         };
-        let threads = SIZES[1];
-        let pipeline = pipeline(GRADIENT, "weights", threads, Mode::Flat, target);
-        let groups = grid((self.batch * self.stride()).div_ceil(threads));
-        let weights = Dispatch::new("similarity weights", pipeline, &params, groups)
+        let product = self.pulled().dispatches("similarity gradient", [matrix, u], None, out, workspace);
+        [self.compare(buffers, target, Some(scale))].into_iter().chain(product).collect()
+    }
+
+    /// u → S
+    fn similarities(&self, buffers: &SimilarityBuffers) -> Vec<Dispatch> {
+        let SimilarityBuffers { u, matrix, workspace, .. } = *buffers;
+        self.cosines().dispatches("cosines", [u, u], None, matrix, workspace)
+    }
+
+    /// S → the row losses; S is clamped or, with the `scale` of a gradient, becomes A.
+    fn compare(&self, buffers: &SimilarityBuffers, target: Target, scale: Option<f32>) -> Dispatch {
+        let square = u64::from(self.batch) * u64::from(self.batch);
+        let gradient_scale = scale.map_or(0.0, |scale| (4.0 * f64::from(scale) / square as f64) as f32);
+        let params = Params { gradient_scale, ..self.with_target(target) };
+        let pipeline = comparison(small_or_large(self.batch), target, scale.is_some());
+        let (label, flops) = if scale.is_some() { ("similarity loss and weights", 9) } else { ("similarity loss", 5) };
+        Dispatch::new(label, pipeline, &params, grid(self.batch))
             .reads(buffers.target)
             .reads(buffers.stats)
-            .writes(matrix)
-            .flops(4 * batch * batch);
-        let product = self.pulled().dispatches("similarity gradient", [matrix, u], None, out, workspace);
-        [weights].into_iter().chain(product).collect()
+            .writes(buffers.matrix)
+            .writes(buffers.rows)
+            .flops(flops * square)
     }
 
     /// z becomes its own gradient, from that of the deviations. Nothing to do in [`Mode::Flat`].
@@ -335,7 +348,7 @@ impl Similarity {
         let blocks = params.groups.div_ceil(threads.min(params.groups));
         let dispatch = Dispatch::new(
             "similarity apply",
-            pipeline(GRADIENT, "apply", threads, Mode::SpatialStd, LABELS),
+            pipeline(GRADIENT, "apply", threads, Mode::SpatialStd),
             &params,
             grid(count * blocks * self.spatial.div_ceil(SLAB)),
         );

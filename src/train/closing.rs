@@ -32,13 +32,6 @@ struct Stretch {
     trunk: u32,
 }
 
-impl Stretch {
-    /// Partial sums of the squares of its trunk's gradients. A trunk without parameters has a sum, too: zero.
-    fn partials(&self) -> u32 {
-        if self.begin > 0 && self.trunk == 0 { 0 } else { reduce::partials(self.trunk) }
-    }
-}
-
 /// An arena of `len` floats, `trunk` of which are the trunk's, in stretches of up to `most`.
 fn stretches(len: u32, trunk: u32, most: u32) -> Vec<Stretch> {
     let at = |begin: u32| {
@@ -96,22 +89,25 @@ impl Builder<'_> {
         self.emit([metrics.dispatch(measured, network.inputs.step, network.totals_of(owner))]);
     }
 
-    /// Moves an arena by its gradients, and squares the trunk's stretch by stretch, while they are at hand.
+    /// Moves an arena by its gradients, and squares the trunk's on the way.
     fn update(&mut self, owner: usize) -> Squares {
         let (arena, train, step) = (&self.network.arenas[owner], &self.network.train, self.network.inputs.step);
-        let stretches = self.stretches_of(arena.weights, arena.trunk_bytes);
-        let partials = stretches.iter().map(|stretch| stretch.partials()).sum();
+        let updates: Vec<(Stretch, Optimizer)> = self
+            .stretches_of(arena.weights, arena.trunk_bytes)
+            .into_iter()
+            .map(|stretch @ Stretch { len, trunk, .. }| {
+                (stretch, Optimizer { len, trunk, kind: train.kind(), weight_decay: train.weight_decay as f32 })
+            })
+            .collect();
+        let partials = updates.iter().map(|(_, optimizer)| optimizer.partials()).sum();
         let rows = self.scratch(self.network.title(owner), "gradient norm", 4 * u64::from(partials));
         let mut summed = 0;
-        for stretch in stretches {
-            let (of, count) = (|whole: Slice| part(whole, stretch.begin, stretch.len), stretch.partials());
-            if count > 0 {
-                self.emit([reduce::sum_of_squares(stretch.trunk, of(arena.grads), part(rows, summed, count))]);
-                summed += count;
-            }
+        for (stretch, optimizer) in updates {
+            let of = |whole: Slice| part(whole, stretch.begin, stretch.len);
             let moments: Vec<Slice> = arena.moments.iter().map(|&moment| of(moment)).collect();
-            let optimizer = Optimizer { len: stretch.len, kind: train.kind(), weight_decay: train.weight_decay as f32 };
-            self.emit(optimizer.dispatch(step, of(arena.weights), of(arena.grads), &moments));
+            let squares = part(rows, summed, optimizer.partials());
+            summed += optimizer.partials();
+            self.emit(optimizer.dispatch(step, of(arena.weights), of(arena.grads), &moments, squares));
         }
         Squares { partials, rows }
     }
@@ -120,18 +116,19 @@ impl Builder<'_> {
     fn update_norms(&mut self, owner: usize, trunk: Slice, before: Slice) {
         let name = self.network.title(owner);
         let stretches = self.stretches_of(trunk, trunk.bytes);
-        let partials = stretches.iter().map(Stretch::partials).sum();
+        let partials = stretches.iter().map(|stretch| reduce::partials(stretch.len)).sum();
         let moved = self.scratch(name, "update norm", 4 * u64::from(partials));
         let weight = self.scratch(name, "weight norm", 4 * u64::from(partials));
         let mut summed = 0;
         for stretch in stretches {
             let [old, new] = [before, trunk].map(|whole| part(whole, stretch.begin, stretch.len));
-            let [moved, weight] = [moved, weight].map(|rows| part(rows, summed, stretch.partials()));
+            let count = reduce::partials(stretch.len);
+            let [moved, weight] = [moved, weight].map(|rows| part(rows, summed, count));
             self.emit([
                 reduce::sum_of_squared_differences(stretch.len, new, old, moved),
                 reduce::sum_of_squares(stretch.len, new, weight),
             ]);
-            summed += stretch.partials();
+            summed += count;
         }
         self.emit([reduce::norms(partials, moved, weight, self.network.totals_of(owner))]);
     }
@@ -150,25 +147,26 @@ impl Builder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::optimizer;
 
-    fn sizes(len: u32, trunk: u32, most: u32) -> Vec<[u32; 4]> {
-        let stretches = stretches(len, trunk, most);
-        stretches.iter().map(|s| [s.begin, s.len, s.trunk, s.partials()]).collect()
+    fn sizes(len: u32, trunk: u32, most: u32) -> Vec<[u32; 3]> {
+        stretches(len, trunk, most).iter().map(|s| [s.begin, s.len, s.trunk]).collect()
     }
 
     #[test]
     fn stretches_cover_the_arena_and_tell_the_trunk() {
         let most = 4096;
-        assert_eq!(sizes(9000, 5000, most), [[0, 4096, 4096, 2], [4096, 4096, 904, 1], [8192, 808, 0, 0]]);
-        assert_eq!(sizes(9000, 5000, 9000), [[0, 9000, 5000, 3]]);
-        assert_eq!(sizes(4096, 4096, most), [[0, 4096, 4096, 2]]);
-        assert_eq!(sizes(16, 0, most), [[0, 16, 0, 1]], "the sum of no squares is written, too");
+        assert_eq!(sizes(9000, 5000, most), [[0, 4096, 4096], [4096, 4096, 904], [8192, 808, 0]]);
+        assert_eq!(sizes(9000, 5000, 9000), [[0, 9000, 5000]]);
+        assert_eq!(sizes(4096, 4096, most), [[0, 4096, 4096]]);
+        assert_eq!(sizes(16, 0, most), [[0, 16, 0]]);
     }
 
     /// Bindings start at multiples of 256 bytes on every adapter.
     #[test]
     fn partial_sums_of_stretches_are_aligned() {
         assert_eq!((4 * reduce::partials(STRETCH)) % 256, 0);
+        assert_eq!((4 * STRETCH / optimizer::SPAN) % 256, 0);
         assert_eq!(4 * STRETCH % 256, 0);
         assert_eq!(reduce::partials(STRETCH), STRETCH / reduce::PARTIAL_SPAN, "full stretches sum alike");
     }

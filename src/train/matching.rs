@@ -100,7 +100,8 @@ impl Builder<'_> {
                     self.emit([blend.distance(goal.target, goal.slice, buffers.matrix, rows)]);
                     rows
                 });
-                self.emit_similarity_backward(&loss, &buffers, goal.target, blend.weight() as f32);
+                self.emit(loss.gradient(&buffers, goal.target, blend.weight() as f32));
+                self.emit_apply(&loss, &buffers);
                 Losses { sim: Some(sim), unsup: Some((unsup, self.batch)), pred: None }
             }
             (None, None) => Losses::default(),
@@ -110,13 +111,20 @@ impl Builder<'_> {
     /// One loss of the similarities of `z`, forward and backward: parts of the loss.
     fn match_one(&mut self, block: &Block, loss: &Similarity, z: Slice, goal: Goal, weight: f64) -> Slice {
         let buffers = self.similarity_buffers(&block.name, loss, z, goal.slice);
-        self.emit_similarity(loss, &buffers, goal.target);
-        self.emit_similarity_backward(loss, &buffers, goal.target, weight as f32);
+        self.emit_features(loss, &buffers);
+        self.emit(loss.loss_and_gradient(&buffers, goal.target, weight as f32));
+        self.emit_apply(loss, &buffers);
         buffers.rows
     }
 
-    /// The similarities of `buffers.z` and their loss. Deviations are taken sample by sample; the rest needs the whole batch.
+    /// The similarities of `buffers.z` and their loss.
     fn emit_similarity(&mut self, loss: &Similarity, buffers: &SimilarityBuffers, target: Target) {
+        self.emit_features(loss, buffers);
+        self.emit(loss.loss(buffers, target));
+    }
+
+    /// The features of `buffers.z`. Deviations are taken sample by sample; the rest needs the whole batch.
+    fn emit_features(&mut self, loss: &Similarity, buffers: &SimilarityBuffers) {
         let (loss, SimilarityBuffers { z, u, stats, .. }) = (*loss, *buffers);
         if loss.mode == Compare::SpatialStd {
             self.emit_by_sample(move |part| {
@@ -125,12 +133,10 @@ impl Builder<'_> {
         } else {
             self.emit([loss.features(z, u, stats)]);
         }
-        self.emit(loss.loss(buffers, target));
     }
 
-    /// `buffers.z` becomes the gradient of `scale` times that loss.
-    fn emit_similarity_backward(&mut self, loss: &Similarity, buffers: &SimilarityBuffers, target: Target, scale: f32) {
-        self.emit(loss.gradient(buffers, target, scale));
+    /// `buffers.z` becomes the gradient of the loss, where it isn't yet.
+    fn emit_apply(&mut self, loss: &Similarity, buffers: &SimilarityBuffers) {
         let (loss, SimilarityBuffers { z, stats, df, .. }) = (*loss, *buffers);
         if loss.mode == Compare::SpatialStd {
             self.emit_by_sample(move |part| {

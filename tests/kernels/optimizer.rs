@@ -48,15 +48,20 @@ impl Reference {
 
 /// Takes a step for each of `grads` on the device and in the reference, and compares parameters and state after each.
 fn check(kind: Kind, weight_decay: f32, lr: f64, params: &[f32], grads: &[Vec<f32>]) -> Vec<f32> {
-    let optimizer = Optimizer { len: params.len() as u32, kind, weight_decay };
+    let trunk = params.len() / 8 * 4;
+    let optimizer = Optimizer { len: params.len() as u32, trunk: trunk as u32, kind, weight_decay };
     let mut want = Reference::new(kind, params);
     let mut lab = FencedLab::new();
     let values = lab.tensor(params);
     let state: Vec<_> = kind.state().iter().map(|_| lab.tensor(&vec![0.0f32; params.len()])).collect();
-    for (t, grads) in (1..).zip(grads) {
-        want.step(kind, weight_decay, lr, t, grads);
-        let (step, grads) = (lab.tensor(&[StepParams::new(lr, t as u64, 0, 0)]), lab.tensor(grads));
-        lab.run(optimizer.dispatch(step, values, grads, &state).into_iter().collect());
+    for (t, gradients) in (1..).zip(grads) {
+        want.step(kind, weight_decay, lr, t, gradients);
+        let (step, grads) = (lab.tensor(&[StepParams::new(lr, t as u64, 0, 0)]), lab.tensor(gradients));
+        let squares = lab.tensor(&vec![f32::NAN; optimizer.partials() as usize]);
+        lab.run(optimizer.dispatch(step, values, grads, &state, squares).into_iter().collect());
+        let got: f64 = wide(&lab.read::<f32>(squares)).iter().sum();
+        let squared: f64 = wide(&gradients[..trunk]).iter().map(|g| g * g).sum();
+        assert!((got - squared).abs() <= 1e-6 * squared, "squares of {kind:?}: {got} for {squared}");
         let what = |name: &str| format!("{name} of {kind:?} after step {t}");
         assert_close(&what("parameters"), &lab.read::<f32>(values), &want.params, 1e-6);
         for ((name, &tensor), want) in kind.state().iter().zip(&state).zip(&want.state) {
@@ -118,13 +123,15 @@ fn gradients_of_any_size_move_adam_by_its_rate() {
 #[test]
 fn a_gradient_that_is_no_number_is_not_hidden() {
     for kind in KINDS {
-        let optimizer = Optimizer { len: 4, kind, weight_decay: 0.0 };
+        let optimizer = Optimizer { len: 4, trunk: 4, kind, weight_decay: 0.0 };
         let mut lab = FencedLab::new();
         let (values, grads) = (lab.tensor(&[1.0f32; 4]), lab.tensor(&[0.0, f32::NAN, 0.0, 0.0]));
         let state: Vec<_> = kind.state().iter().map(|_| lab.tensor(&[0.0f32; 4])).collect();
         let step = lab.tensor(&[StepParams::new(0.1, 1, 0, 0)]);
-        lab.run(optimizer.dispatch(step, values, grads, &state).into_iter().collect());
+        let squares = lab.tensor(&[0.0f32]);
+        lab.run(optimizer.dispatch(step, values, grads, &state, squares).into_iter().collect());
         let got: Vec<f32> = lab.read(values);
+        assert!(lab.read::<f32>(squares)[0].is_nan(), "{kind:?}");
         assert!(got[1].is_nan() && [got[0], got[2], got[3]] == [1.0; 3], "{kind:?}: {got:?}");
     }
 }
@@ -133,6 +140,6 @@ fn a_gradient_that_is_no_number_is_not_hidden() {
 fn an_empty_arena_needs_no_dispatch() {
     let mut lab = FencedLab::new();
     let empty = lab.tensor(&[0.0f32; 4]);
-    let optimizer = Optimizer { len: 0, kind: Kind::Sgd { momentum: 0.0 }, weight_decay: 0.0 };
-    assert!(optimizer.dispatch(empty, empty, empty, &[]).is_none());
+    let optimizer = Optimizer { len: 0, trunk: 0, kind: Kind::Sgd { momentum: 0.0 }, weight_decay: 0.0 };
+    assert!(optimizer.dispatch(empty, empty, empty, &[], empty).is_none());
 }

@@ -34,14 +34,17 @@ fn run(case: &Case) -> Outcome {
     let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     assert!(bits(&lab.read::<f32>(buffers.z)) == bits(&case.z), "the forward pass changed z");
     let matrix = unpadded(shape, &lab.read(buffers.matrix));
+    let rows = lab.read(buffers.rows);
     lab.run(shape.backward(&buffers, target, case.scale));
-    Outcome {
-        u: lab.read(buffers.u),
-        stats: lab.read(buffers.stats),
-        matrix,
-        rows: lab.read(buffers.rows),
-        dz: lab.read(buffers.z),
-    }
+    let dz = lab.read(buffers.z);
+    let at_once = SimilarityBuffers { z: lab.tensor(&case.z), rows: lab.poisoned(shape.rows_bytes()), ..buffers };
+    let features = shape.features(at_once.z, at_once.u, at_once.stats);
+    let losses = shape.loss_and_gradient(&at_once, target, case.scale);
+    let apply = shape.apply(at_once.z, at_once.stats, at_once.df);
+    lab.run([features].into_iter().chain(losses).chain(apply).collect());
+    assert!(bits(&lab.read::<f32>(at_once.rows)) == bits(&rows), "the loss alone differs from that with its gradient");
+    assert!(bits(&lab.read::<f32>(at_once.z)) == bits(&dz), "the gradient differs behind its loss alone");
+    Outcome { u: lab.read(buffers.u), stats: lab.read(buffers.stats), matrix, rows, dz }
 }
 
 /// The matrix without the zeros that fill its rows up to multiples of 4.
