@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use predsim::data::{self, Dataset};
 use predsim::gpu::{Gpu, Slice, Wanted, block_on};
@@ -75,6 +77,54 @@ fn a_thousand_steps_allocate_nothing_and_submit_one_command_buffer_a_block() {
     (0..999).for_each(|_| step());
     assert_eq!(gpu.buffers_created(), buffers);
     assert_eq!(gpu.command_buffers_submitted() - submitted, 999 * stages);
+}
+
+#[test]
+fn every_kernel_is_compiled_once_and_the_compilation_tells_how_far_it_is() {
+    let gpu = gpu();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let teller = told.clone();
+    gpu.watch_compilation(move |done, all| lock(&teller).push((done, all)));
+    let make = || trainer(&gpu, config(Architecture::Mlp, LossSup::PredSim), 4, &[(Mode::Train, 4)]);
+    make();
+    let mut steps = std::mem::take(&mut *lock(&told));
+    assert_eq!(steps[0].0, 0, "it begins with none");
+    steps.sort_unstable();
+    let all = steps.len() - 1;
+    assert!(all > 8, "a step of {all} kernels");
+    assert_eq!(steps, (0..=all).map(|done| (done, all)).collect::<Vec<_>>());
+    make();
+    assert_eq!(*lock(&told), [], "the second trainer finds them compiled");
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("no thread has panicked")
+}
+
+/// Where the adapter takes timestamps.
+#[test]
+fn the_gpu_time_of_steps_is_seen_in_passing() {
+    let gpu = gpu();
+    if !gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) {
+        eprintln!("skipped: {} takes no timestamps", gpu.info.name);
+        return;
+    }
+    let data = mnist_mini(128, 4);
+    for backprop in [false, true] {
+        let config = ModelConfig { backprop, ..config(Architecture::Mlp, LossSup::PredSim) };
+        let mut session = session(&gpu, &data, config, 4);
+        let begin = Instant::now();
+        while block_on(&gpu, session.step()).expect("a step").is_some() {}
+        let steps = session.position().step as f64;
+        // The first looks asked for what had not happened yet.
+        while session.step_seconds().is_none() {
+            session.glance().expect("a look");
+        }
+        let mean = session.step_seconds().expect("it was seen");
+        assert!(mean > 0.0 && mean * steps < 2.0 * begin.elapsed().as_secs_f64(), "{mean} s for each of {steps} steps");
+        block_on(&gpu, session.close_epoch()).expect("an epoch");
+        assert_eq!(session.step_seconds(), None, "an epoch's times are its own");
+    }
 }
 
 #[test]

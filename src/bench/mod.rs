@@ -176,7 +176,7 @@ fn run_seconds(gpu: &Gpu, program: &Program, clock: Clock) -> Result<f64, GpuErr
     }
     let start = std::time::Instant::now();
     let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-    program.encode(0, &mut encoder);
+    program.encode(0, &mut encoder, None);
     gpu.submit(encoder.finish())?;
     wait(gpu)?;
     Ok(start.elapsed().as_secs_f64())

@@ -11,6 +11,7 @@ use crate::run::{Settings, engine};
 use crate::train::{Mode, Trainer};
 
 use super::error::CliError;
+use super::progress;
 use super::run_folder::CHECKPOINT;
 
 /// Opens the adapter that `wanted` names.
@@ -18,7 +19,9 @@ use super::run_folder::CHECKPOINT;
 /// # Errors
 /// Exit code 3: there is none, or it does not open.
 pub fn open_gpu(wanted: &Wanted) -> Result<Rc<Gpu>, CliError> {
-    Ok(Rc::new(pollster::block_on(Gpu::open(wanted))?))
+    let gpu = pollster::block_on(Gpu::open(wanted))?;
+    gpu.watch_compilation(progress::compilation());
+    Ok(Rc::new(gpu))
 }
 
 /// Loads the settings' data set and keeps what they limit it to.

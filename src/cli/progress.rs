@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::train::{BlockReport, EpochReport};
@@ -35,6 +35,9 @@ pub struct EpochProgress {
     steps: usize,
     done: usize,
     samples: usize,
+    /// Steps since it was begun or gone on with.
+    own: usize,
+    busy: Option<f64>,
     start: Instant,
     last: Instant,
 }
@@ -51,29 +54,32 @@ impl EpochProgress {
         bar.set_position(done as u64);
         bar.reset_eta();
         let now = Instant::now();
-        Self { voice, bar, epoch, steps, done, samples: 0, start: now, last: now }
+        Self { voice, bar, epoch, steps, done, samples: 0, own: 0, busy: None, start: now, last: now }
     }
 
-    /// A step of `samples` samples is on its way; `loss` is the output layer's mean so far, as last seen.
+    /// A step of `samples` samples is on its way; `loss` is the output layer's mean so far, as last seen, `step_seconds` how
+    /// long the GPU works on a step.
     ///
     /// # Errors
     /// If standard output cannot be written.
-    pub fn step(&mut self, samples: usize, loss: Option<f64>) -> Result<(), CliError> {
+    pub fn step(&mut self, samples: usize, loss: Option<f64>, step_seconds: Option<f64>) -> Result<(), CliError> {
         self.done += 1;
+        self.own += 1;
         self.samples += samples;
+        self.busy = step_seconds.map(|seconds| (seconds * self.own as f64 / self.seconds()).min(1.0));
         let rate = self.samples_per_second();
         if self.voice == Voice::Json {
             if self.last.elapsed() >= JSON_EVERY {
                 self.last = Instant::now();
                 output::json(&json!({
                     "event": "progress", "epoch": self.epoch, "step": self.done, "steps": self.steps,
-                    "loss_global": loss, "samples_per_second": rate,
+                    "loss_global": loss, "samples_per_second": rate, "gpu_busy": self.busy,
                 }))?;
             }
             return Ok(());
         }
         let loss = loss.map(|loss| format!("loss {loss:.4}  ")).unwrap_or_default();
-        self.bar.set_message(format!("{loss}{} samples/s", HumanCount(rate as u64)));
+        self.bar.set_message(format!("{loss}{}", pace(rate, self.busy)));
         self.bar.inc(1);
         Ok(())
     }
@@ -88,9 +94,33 @@ impl EpochProgress {
         self.start.elapsed().as_secs_f64()
     }
 
+    /// The share of that time in which the GPU was at work, if it can be told.
+    pub fn gpu_busy(&self) -> Option<f64> {
+        self.busy
+    }
+
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// A bar for [`Gpu::watch_compilation`](crate::gpu::Gpu::watch_compilation), gone when all kernels are compiled.
+pub fn compilation() -> impl Fn(usize, usize) + Send + Sync {
+    let bar = ProgressBar::hidden();
+    if let Ok(style) = ProgressStyle::with_template("compiling kernels {wide_bar} {pos}/{len}") {
+        bar.set_style(style);
+    }
+    move |done, all| {
+        if done == 0 {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            bar.reset();
+        }
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+        if done == all {
+            bar.finish_and_clear();
+        }
     }
 }
 
@@ -104,16 +134,17 @@ pub fn epoch_table(
     train: &EpochReport,
     test: &EpochReport,
     rate: f64,
+    gpu_busy: Option<f64>,
 ) -> Result<(), CliError> {
     let Voice::Text { blocks } = voice else { return Ok(()) };
     output::line(&format!(
-        "epoch {}/{epochs}  test error {:.2} %  train error {:.2} %  loss {:.4}  lr {}  {} samples/s",
+        "epoch {}/{epochs}  test error {:.2} %  train error {:.2} %  loss {:.4}  lr {}  {}",
         train.epoch,
         test.error_percent,
         train.error_percent,
         train.loss_global,
         train.lr,
-        HumanCount(rate as u64),
+        pace(rate, gpu_busy),
     ))?;
     if !blocks {
         return Ok(());
@@ -122,6 +153,11 @@ pub fn epoch_table(
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
     rows.extend(train.blocks.iter().zip(&test.blocks).map(block_row));
     output::columns(&rows).iter().try_for_each(|row| output::line(&format!("    {row}")))
+}
+
+fn pace(samples_per_second: f64, gpu_busy: Option<f64>) -> String {
+    let busy = gpu_busy.map(|share| format!(", GPU {:.0} % busy", 100.0 * share)).unwrap_or_default();
+    format!("{} samples/s{busy}", HumanCount(samples_per_second as u64))
 }
 
 fn block_row((train, test): (&BlockReport, &BlockReport)) -> Vec<String> {

@@ -63,6 +63,9 @@ struct MetricsRow<'a> {
     report: &'a EpochReport,
     seconds: f64,
     samples_per_second: f64,
+    /// Share of the time in which the GPU was at work; of training only, and where the adapter takes timestamps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gpu_busy: Option<f64>,
 }
 
 /// Set by Ctrl-C; looked at between two steps.
@@ -263,16 +266,16 @@ impl Run<'_> {
                 return Ok(None);
             }
             let Some(samples) = block_on(&gpu, self.session.step())? else { break };
-            progress.step(samples, self.session.running_loss())?;
+            progress.step(samples, self.session.running_loss(), self.session.step_seconds())?;
         }
         let train = block_on(&gpu, self.session.close_epoch())?;
-        let (seconds, rate) = (progress.seconds(), progress.samples_per_second());
+        let (seconds, rate, busy) = (progress.seconds(), progress.samples_per_second(), progress.gpu_busy());
         progress.finish();
         let test_start = Instant::now();
         let test = block_on(&gpu, self.session.test(epoch))?;
         let test_seconds = test_start.elapsed().as_secs_f64();
-        self.record(&train, seconds, rate)?;
-        self.record(&test, test_seconds, test.samples as f64 / test_seconds)?;
+        self.record(&train, seconds, rate, busy)?;
+        self.record(&test, test_seconds, test.samples as f64 / test_seconds, None)?;
         let best = self.best.is_none_or(|best| test.error_percent < best);
         if best {
             self.best = Some(test.error_percent);
@@ -281,12 +284,18 @@ impl Run<'_> {
         if let Some(check) = &mut self.check {
             check.look(&self.session.trainer);
         }
-        epoch_table(self.voice, epochs, &train, &test, rate)?;
+        epoch_table(self.voice, epochs, &train, &test, rate, busy)?;
         Ok(Some(test.error_percent))
     }
 
-    fn record(&self, report: &EpochReport, seconds: f64, samples_per_second: f64) -> Result<(), CliError> {
-        let row = MetricsRow { report, seconds, samples_per_second };
+    fn record(
+        &self,
+        report: &EpochReport,
+        seconds: f64,
+        samples_per_second: f64,
+        gpu_busy: Option<f64>,
+    ) -> Result<(), CliError> {
+        let row = MetricsRow { report, seconds, samples_per_second, gpu_busy };
         self.folder.append_metrics(&row)?;
         if self.voice != Voice::Json {
             return Ok(());

@@ -181,6 +181,17 @@ impl Gpu {
         self.submitted.load(Ordering::Relaxed)
     }
 
+    /// From now on `watch` is told how many of how many pipelines of a program are compiled: before the first and behind
+    /// each, from any thread. The first one that is set stays.
+    pub fn watch_compilation(&self, watch: impl Fn(usize, usize) + Send + Sync + 'static) {
+        self.pipelines.watch(watch);
+    }
+
+    /// Compiles the pipelines of `dispatches`, many at a time.
+    pub(super) fn compile<'d>(&self, dispatches: impl Iterator<Item = &'d Dispatch>) {
+        self.pipelines.fill(&self.device, dispatches);
+    }
+
     pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Arc<Compiled> {
         self.pipelines.get(&self.device, dispatch)
     }

@@ -79,7 +79,7 @@ impl<'gpu> Lab<'gpu> {
     pub fn run(&self, dispatches: Vec<Dispatch>) -> Result<(), GpuError> {
         let program = self.program(dispatches)?;
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        program.encode(0, &mut encoder);
+        program.encode(0, &mut encoder, None);
         self.gpu.submit(encoder.finish())
     }
 

@@ -5,6 +5,7 @@
 //! desktop, the event loop in a browser) is the caller's business; see [`block_on`] for the former.
 
 mod adapter;
+mod clock;
 mod device;
 mod dispatch;
 mod error;
@@ -16,6 +17,7 @@ mod program;
 mod transfer;
 
 pub use adapter::{AdapterReport, Wanted, choose, list};
+pub use clock::StageClock;
 pub use device::Gpu;
 pub use dispatch::{Access, Binding, Constants, Dispatch, Pipeline, Shader, Slice, TensorId, grid};
 pub use error::GpuError;

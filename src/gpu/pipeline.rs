@@ -1,7 +1,8 @@
 //! Compiled pipelines, each made once: keyed by shader, entry point, constants and the access of its bindings.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::dispatch::Slot;
 use super::{Access, Dispatch};
@@ -15,20 +16,78 @@ pub struct Compiled {
 
 type Key = (String, Vec<Access>);
 
+fn key(dispatch: &Dispatch) -> Key {
+    (dispatch.pipeline.label(), dispatch.bindings.iter().map(|binding| binding.access).collect())
+}
+
+/// Who is told how many of how many pipelines are compiled, before the first and behind each, from any thread.
+struct Watch(Box<dyn Fn(usize, usize) + Send + Sync>);
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
 /// All pipelines of one device.
 #[derive(Debug, Default)]
 pub struct PipelineCache {
     compiled: Mutex<HashMap<Key, Arc<Compiled>>>,
+    watch: OnceLock<Watch>,
 }
 
 impl PipelineCache {
+    /// From now on `watch` is told how many of how many pipelines are compiled. There is one for the life of the cache: the
+    /// first.
+    pub fn watch(&self, watch: impl Fn(usize, usize) + Send + Sync + 'static) {
+        let _ = self.watch.set(Watch(Box::new(watch)));
+    }
+
+    /// Compiles those pipelines of `dispatches` that are not there yet, on as many threads as there are processors.
+    pub fn fill<'d>(&self, device: &wgpu::Device, dispatches: impl Iterator<Item = &'d Dispatch>) {
+        let mut seen: HashSet<Key> = self.lock().keys().cloned().collect();
+        let missing: Vec<(Key, &Dispatch)> =
+            dispatches.map(|dispatch| (key(dispatch), dispatch)).filter(|(key, _)| seen.insert(key.clone())).collect();
+        if missing.is_empty() {
+            return;
+        }
+        let tell = |done| self.watch.get().into_iter().for_each(|watch| (watch.0)(done, missing.len()));
+        tell(0);
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        on_all_processors(missing.len(), || {
+            while let Some((key, dispatch)) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let compiled = Arc::new(compile(device, dispatch, &key.0));
+                self.lock().insert(key.clone(), compiled);
+                tell(done.fetch_add(1, Ordering::Relaxed) + 1);
+            }
+        });
+    }
+
     /// The pipeline of `dispatch`, compiled now if it is the first of its kind.
     pub fn get(&self, device: &wgpu::Device, dispatch: &Dispatch) -> Arc<Compiled> {
-        let accesses: Vec<Access> = dispatch.bindings.iter().map(|b| b.access).collect();
-        let key = (dispatch.pipeline.label(), accesses);
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        compiled.entry(key).or_insert_with_key(|key| Arc::new(compile(device, dispatch, &key.0))).clone()
+        let mut compiled = self.lock();
+        compiled.entry(key(dispatch)).or_insert_with_key(|key| Arc::new(compile(device, dispatch, &key.0))).clone()
     }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Compiled>>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does `work` on a thread for every processor, but on no more than `pieces`.
+#[cfg(not(target_arch = "wasm32"))]
+fn on_all_processors(pieces: usize, work: impl Fn() + Sync) {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        (1..processors.min(pieces)).for_each(|_| drop(scope.spawn(&work)));
+        work();
+    });
+}
+
+/// In a browser there is one thread.
+#[cfg(target_arch = "wasm32")]
+fn on_all_processors(_pieces: usize, work: impl Fn()) {
+    work();
 }
 
 fn compile(device: &wgpu::Device, dispatch: &Dispatch, label: &str) -> Compiled {

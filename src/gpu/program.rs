@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::dispatch::Slot;
 use super::pipeline::Compiled;
-use super::{Dispatch, Gpu, GpuError, Mirror, Readback, Refresh, Slice, TensorId};
+use super::{Dispatch, Gpu, GpuError, Mirror, Readback, Refresh, Slice, StageClock, TensorId};
 
 /// Commands that share one command buffer: a block's whole step.
 #[derive(Debug, Clone)]
@@ -113,6 +113,7 @@ impl Program {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let arena = gpu.buffer("uniforms", uniforms.len() as u64, usage)?;
         gpu.queue.write_buffer(&arena, 0, &uniforms);
+        gpu.compile(stages.iter().flat_map(|stage| &stage.dispatches));
         let mut offsets = offsets.into_iter();
         let mut compiled = Vec::with_capacity(stages.len());
         let mut places = Places { place, mirrors, current: HashMap::new() };
@@ -141,8 +142,8 @@ impl Program {
         self.stages.is_empty()
     }
 
-    /// Records stage `index` as labelled passes, one for all dispatches between two copies.
-    pub fn encode(&self, index: usize, encoder: &mut wgpu::CommandEncoder) {
+    /// Records stage `index` as labelled passes, one for all dispatches between two copies; `clock` takes its time.
+    pub fn encode(&self, index: usize, encoder: &mut wgpu::CommandEncoder, clock: Option<&StageClock>) {
         let Compilation { stage, calls, copies } = &self.stages[index];
         let mut copies = copies.iter().peekable();
         let mut first = 0;
@@ -151,8 +152,9 @@ impl Program {
                 copy.record(encoder);
             }
             let end = copies.peek().map_or(calls.len(), |copy| copy.before);
-            let mut pass = encoder
-                .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(&stage.name), timestamp_writes: None });
+            let timestamp_writes = clock.and_then(|clock| clock.writes(index, first == 0, end == calls.len()));
+            let mut pass =
+                encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(&stage.name), timestamp_writes });
             calls[first..end].iter().for_each(|call| call.record(&mut pass));
             first = end;
         }

@@ -170,16 +170,16 @@ impl Readback {
         Ok(split.collect())
     }
 
-    /// Asks for `bytes` bytes of `source` from `offset`, as they are behind all that was submitted so far, and does not
-    /// wait. Does nothing while an earlier request is under way.
+    /// Asks for all `parts`, which together fit the staging buffer, as they are behind all that was submitted so far, and
+    /// does not wait. Does nothing while an earlier request is under way.
     ///
     /// # Errors
     /// What the device reports.
-    pub fn begin(&mut self, gpu: &Gpu, source: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<(), GpuError> {
+    pub fn begin(&mut self, gpu: &Gpu, parts: &[Part<'_>]) -> Result<(), GpuError> {
         if self.pending.is_some() {
             return Ok(());
         }
-        self.begin_parts(gpu, &[Part { source, offset, bytes }])
+        self.begin_parts(gpu, parts)
     }
 
     fn begin_parts(&mut self, gpu: &Gpu, parts: &[Part<'_>]) -> Result<(), GpuError> {

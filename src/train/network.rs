@@ -166,6 +166,11 @@ impl Network {
         }
     }
 
+    /// Most stages of a step: forward and, with backprop, backward through each owner of an arena.
+    pub fn most_stages(&self) -> usize {
+        2 * self.arenas.len()
+    }
+
     /// Name of the owner of arena `index`.
     pub fn title(&self, index: usize) -> &str {
         self.model.blocks.get(index).map_or("output", |block: &Block| &block.name)

@@ -17,7 +17,7 @@ use super::inspect::Inspection;
 use super::metrics::{EpochReport, Totals};
 use super::plan::Mode;
 use super::settings::Schedule;
-use super::trainer::{Samples, Trainer};
+use super::trainer::{Glance, Samples, Trainer};
 
 /// Steps between two looks at the totals on the device, for the NaN watch and the progress line.
 const GLANCE_EVERY: usize = 8;
@@ -46,6 +46,8 @@ pub struct Session<'d> {
     crops: Vec<AugmentParams>,
     holes: Vec<Hole>,
     seen: Option<Vec<Totals>>,
+    /// GPU seconds of those of the epoch's steps that were looked at.
+    step_times: Vec<f64>,
 }
 
 impl<'d> Session<'d> {
@@ -64,6 +66,7 @@ impl<'d> Session<'d> {
             crops: Vec::new(),
             holes: Vec::new(),
             seen: None,
+            step_times: Vec::new(),
         };
         session.shuffle();
         session.enter_phase(last);
@@ -111,14 +114,22 @@ impl<'d> Session<'d> {
         self.seen.as_deref()
     }
 
+    /// How long the GPU works on a step of this epoch, on the average of those that were looked at: one in
+    /// [`GLANCE_EVERY`]. `None` before the first, and where the adapter takes no timestamps.
+    pub fn step_seconds(&self) -> Option<f64> {
+        let sum: f64 = self.step_times.iter().sum();
+        (!self.step_times.is_empty()).then(|| sum / self.step_times.len() as f64)
+    }
+
     /// Sees the totals that have arrived meanwhile, and asks for the next. Never waits.
     ///
     /// # Errors
     /// What the device reports; [`TrainError::NotFinite`] if a loss has stopped being a number.
     pub fn glance(&mut self) -> Result<(), TrainError> {
-        if let Some(totals) = self.trainer.glance()? {
+        if let Some(Glance { totals, step_seconds }) = self.trainer.glance()? {
             self.refuse_nan(&totals)?;
             self.seen = Some(totals);
+            self.step_times.extend(step_seconds);
         }
         Ok(())
     }
@@ -155,6 +166,7 @@ impl<'d> Session<'d> {
         self.position = Position { epoch: epoch + 1, step: 0 };
         self.shuffle();
         self.seen = None;
+        self.step_times.clear();
         Ok(EpochReport::new(self.trainer.network(), &totals, Mode::Train, epoch, lr))
     }
 

@@ -1,7 +1,7 @@
 //! What passes between host and device, and through how much memory: a batch goes up through a ring of slots, loss totals
 //! and parameters come down through one buffer each.
 
-use crate::gpu::{Gpu, GpuError, Readback, Slice, UploadRing};
+use crate::gpu::{Gpu, GpuError, Readback, Slice, StageClock, UploadRing};
 
 use super::network::Network;
 
@@ -24,6 +24,7 @@ pub struct Staging {
     pub samples: u64,
     slot: u64,
     totals: u64,
+    times: u64,
     values: u64,
 }
 
@@ -38,12 +39,13 @@ impl Staging {
         let samples = holes + bytes(inputs.holes);
         let largest = network.tensors.infos().iter().map(|info| info.bytes).max().unwrap_or(0);
         let slot = (samples + inputs.samples.bytes).next_multiple_of(8);
-        Self { labels, crops, holes, samples, slot, totals: network.totals.bytes, values: largest.min(MOST) }
+        let (totals, times) = (network.totals.bytes, StageClock::bytes(network.most_stages()));
+        Self { labels, crops, holes, samples, slot, totals, times, values: largest.min(MOST) }
     }
 
     /// Bytes of all of it.
     pub fn bytes(&self) -> u64 {
-        STEPS_AHEAD as u64 * self.slot + (self.totals + self.values.next_multiple_of(8))
+        STEPS_AHEAD as u64 * self.slot + self.totals + 2 * self.times + self.values.next_multiple_of(8)
     }
 
     /// The slots that batches go up through.
@@ -54,12 +56,12 @@ impl Staging {
         UploadRing::new(gpu, STEPS_AHEAD, self.slot)
     }
 
-    /// Room for the totals.
+    /// Room for the totals and the stages' times.
     ///
     /// # Errors
     /// If the buffer cannot be created.
     pub fn watch(&self, gpu: &Gpu) -> Result<Readback, GpuError> {
-        Readback::new(gpu, self.totals)
+        Readback::new(gpu, self.totals + self.times)
     }
 
     /// Room for parameters and the like, which come in pieces.

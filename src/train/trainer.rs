@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::gpu::{BufferSpan, Gpu, GpuError, Mirror, Part, Program, Readback, Slice, StageTime, TensorId, UploadRing};
+use crate::gpu::{
+    BufferSpan, Gpu, GpuError, Mirror, Part, Program, Readback, Slice, StageClock, StageTime, TensorId, UploadRing,
+};
 use crate::kernels::StepParams;
 use crate::nn::{ParamDecl, Role as ParamRole};
 
@@ -51,6 +53,15 @@ pub struct NamedTensor {
     pub values: Vec<f32>,
 }
 
+/// What a look at a run under way shows.
+#[derive(Debug, Clone)]
+pub struct Glance {
+    /// The totals so far.
+    pub totals: Vec<Totals>,
+    /// How long the GPU worked on the latest training step; where the adapter takes timestamps.
+    pub step_seconds: Option<f64>,
+}
+
 /// Bytes of a trainer's tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allocated {
@@ -73,6 +84,10 @@ pub struct Trainer {
     staging: Staging,
     ring: UploadRing,
     watch: Readback,
+    /// Where the adapter takes timestamps.
+    clock: Option<StageClock>,
+    /// Stages of the last training step, if the clock has run.
+    timed: usize,
     /// For parameters; once some have been asked for.
     values: Option<Readback>,
     steps: u64,
@@ -105,6 +120,7 @@ impl Trainer {
             .collect::<Result<Vec<_>, _>>()?;
         let staging = Staging::new(&network);
         let (ring, watch) = (staging.ring(&gpu)?, staging.watch(&gpu)?);
+        let clock = StageClock::new(&gpu, network.most_stages())?;
         let mut trainer = Self {
             gpu,
             network,
@@ -116,6 +132,8 @@ impl Trainer {
             staging,
             ring,
             watch,
+            clock,
+            timed: 0,
             values: None,
             steps: 0,
             phase_start: 0,
@@ -240,13 +258,20 @@ impl Trainer {
         let mut encoder = self.encoder(self.network.title(0));
         let slot = self.upload(&mut encoder, samples, labels, lr).await?;
         let program = &self.programs[&(mode, batch)].program;
-        program.encode(0, &mut encoder);
-        self.gpu.submit(encoder.finish())?;
-        self.ring.recycle(slot);
-        for stage in 1..program.len() {
-            let mut encoder = self.encoder(self.network.title(stage));
-            program.encode(stage, &mut encoder);
+        let clock = self.clock.as_ref().filter(|_| mode == Mode::Train);
+        let mut upload = Some((encoder, slot));
+        for stage in 0..program.len() {
+            let (mut encoder, slot) = match upload.take() {
+                Some((encoder, slot)) => (encoder, Some(slot)),
+                None => (self.encoder(self.network.title(stage)), None),
+            };
+            program.encode(stage, &mut encoder, clock);
+            if let Some(clock) = clock.filter(|_| stage + 1 == program.len()) {
+                clock.resolve(program.len(), &mut encoder);
+                self.timed = program.len();
+            }
             self.gpu.submit(encoder.finish())?;
+            slot.into_iter().for_each(|slot| self.ring.recycle(slot));
         }
         Ok(())
     }
@@ -345,16 +370,23 @@ impl Trainer {
         self.gpu.queue.write_buffer(self.buffer(self.network.totals), 0, bytes);
     }
 
-    /// Totals that were asked for a while ago, if they have arrived, and asks for the next. Never waits.
+    /// What was asked for a while ago, if it has arrived, and asks for the next. Never waits.
     ///
     /// # Errors
     /// What the device reports.
-    pub fn glance(&mut self) -> Result<Option<Vec<Totals>>, TrainError> {
+    pub fn glance(&mut self) -> Result<Option<Glance>, TrainError> {
         let seen = self.watch.try_finish(&self.gpu)?;
         let totals = self.network.totals;
-        let source = self.persistent[totals.tensor.0 as usize].clone();
-        self.watch.begin(&self.gpu, &source, 0, totals.bytes)?;
-        Ok(seen.map(|bytes| Totals::parse(&bytes)))
+        let source = &self.persistent[totals.tensor.0 as usize];
+        let mut parts = vec![Part { source, offset: 0, bytes: totals.bytes }];
+        parts.extend(self.clock.as_ref().filter(|_| self.timed > 0).map(|clock| clock.part(self.timed)));
+        self.watch.begin(&self.gpu, &parts)?;
+        let parse = |bytes: Vec<u8>| {
+            let (totals, times) = bytes.split_at(totals.bytes as usize);
+            let clock = self.clock.as_ref().filter(|_| !times.is_empty());
+            Glance { totals: Totals::parse(totals), step_seconds: clock.map(|clock| clock.seconds(times)) }
+        };
+        Ok(seen.map(parse))
     }
 
     /// Logits of classifier `owner` (a block, or the output layer behind them) for the last batch of `batch`
