@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::bench::{self, Case, Clock, Effort, Limits, Measurement, cases, measure};
-use crate::gpu::{Gpu, StageTime, Wanted, block_on};
+use crate::gpu::{Gpu, MIRROR, StageTime, Wanted, block_on};
 use crate::kernels::tuning::Tuning;
 use crate::nn::{Architecture, InputShape, Model, ModelConfig};
 use crate::run::TrainFlags;
@@ -197,13 +197,9 @@ fn step(args: &StepArgs) -> Result<(), CliError> {
     let trainer = engine::trainer(&gpu, &capabilities, &settings, &[(Mode::Train, batch)], None)?;
     let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
     if args.wall {
-        let seconds = timed_steps(args.steps, &gpu, &mut session, |session| {
-            let start = Instant::now();
-            block_on(&gpu, session.step())?;
-            bench::wait(&gpu)?;
-            Ok(start.elapsed().as_secs_f64())
-        })?;
-        return report_wall(args, &gpu, bench::median(seconds), batch);
+        let mut times = timed_steps(args.steps, &gpu, &mut session, |session| wall_time(&gpu, session))?;
+        times.sort_by(|a, b| a.whole.total_cmp(&b.whole));
+        return report_wall(args, &gpu, times[times.len() / 2], batch);
     }
     let mut steps = timed_steps(args.steps, &gpu, &mut session, |session| Ok(block_on(&gpu, session.profile())?))?;
     let total = |step: &Vec<StageTime>| step.iter().map(|time| time.nanoseconds).sum::<f64>() * 1e-9;
@@ -232,15 +228,46 @@ fn timed_steps<'d, T>(
     Ok(times)
 }
 
-fn report_wall(args: &StepArgs, gpu: &Gpu, seconds: f64, batch: u32) -> Result<(), CliError> {
+/// Seconds of a step.
+#[derive(Debug, Clone, Copy)]
+struct WallTime {
+    whole: f64,
+    /// In which the GPU was at work; where the adapter takes timestamps.
+    gpu: Option<f64>,
+}
+
+fn wall_time(gpu: &Gpu, session: &mut Session<'_>) -> Result<WallTime, CliError> {
+    let start = Instant::now();
+    block_on(gpu, session.step())?;
+    bench::wait(gpu)?;
+    let whole = start.elapsed().as_secs_f64();
+    // The first look asks, the second sees.
+    session.trainer.glance()?;
+    bench::wait(gpu)?;
+    let seen = session.trainer.glance()?;
+    Ok(WallTime { whole, gpu: seen.and_then(|glance| glance.step_seconds) })
+}
+
+fn report_wall(args: &StepArgs, gpu: &Gpu, time: WallTime, batch: u32) -> Result<(), CliError> {
+    let WallTime { whole, gpu: busy } = time;
     if args.json {
-        return output::json(&json!({ "adapter": gpu.info.name, "seconds": seconds, "samples": batch }));
+        return output::json(&json!({
+            "adapter": gpu.info.name, "seconds": whole, "gpu_seconds": busy, "samples": batch,
+        }));
     }
     output::adapter(gpu)?;
+    let rate = f64::from(batch) / whole;
     output::line(&format!(
-        "a step of {batch} samples: {:.2} ms from submission to its end, {:.0} samples/s",
-        seconds * 1e3,
-        f64::from(batch) / seconds
+        "a step of {batch} samples: {:.2} ms from its beginning to its end, {rate:.0} samples/s",
+        whole * 1e3
+    ))?;
+    let Some(busy) = busy else { return Ok(()) };
+    let host = whole - busy;
+    output::line(&format!(
+        "of it {:.2} ms on the GPU and {:.2} ms ({:.1} %) on the host alone",
+        busy * 1e3,
+        host * 1e3,
+        100.0 * host / whole
     ))
 }
 
@@ -262,16 +289,21 @@ fn shares(step: &[StageTime]) -> Vec<Share> {
 }
 
 fn report(args: &StepArgs, gpu: &Gpu, seconds: f64, batch: u32, shares: Vec<Share>) -> Result<(), CliError> {
-    let dispatches: usize = shares.iter().map(|share| share.calls).sum();
+    let calls = |copies: bool| -> usize {
+        shares.iter().filter(|share| (share.label == MIRROR) == copies).map(|share| share.calls).sum()
+    };
+    let (dispatches, copies) = (calls(false), calls(true));
     if args.json {
         return output::json(&json!({
-            "adapter": gpu.info.name, "seconds": seconds, "samples": batch, "dispatches": dispatches, "kernels": shares,
+            "adapter": gpu.info.name, "seconds": seconds, "samples": batch, "dispatches": dispatches, "copies": copies,
+            "kernels": shares,
         }));
     }
     output::adapter(gpu)?;
     output::line(&format!(
-        "a step of {batch} samples: {:.2} ms of GPU time in {dispatches} dispatches, {:.0} samples/s\n",
+        "a step of {batch} samples: {:.2} ms of GPU time in {dispatches} dispatches{}, {:.0} samples/s\n",
         seconds * 1e3,
+        if copies > 0 { format!(" and {copies} copies") } else { String::new() },
         f64::from(batch) / seconds
     ))?;
     for share in shares {

@@ -24,7 +24,7 @@ pub use error::GpuError;
 pub use input::Input;
 pub use lab::Lab;
 pub use mirror::{Mirror, MirrorSpan, Refresh, mirror_bytes, schedule};
-pub use program::{BufferSpan, Program, Stage, StageTime, uniform_bytes};
+pub use program::{BufferSpan, MIRROR, Program, Stage, StageTime, uniform_bytes};
 pub use transfer::{Part, Readback, UploadRing, UploadSlot};
 
 #[cfg(not(target_arch = "wasm32"))]

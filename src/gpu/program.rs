@@ -44,12 +44,15 @@ pub struct BufferSpan {
     pub offset: u64,
 }
 
+/// Label of the copies into textures among [`StageTime`]s.
+pub const MIRROR: &str = "mirror";
+
 /// GPU time of one dispatch.
 #[derive(Debug, Clone)]
 pub struct StageTime {
     /// Stage's name.
     pub stage: String,
-    /// Dispatch's label; `mirror` for a copy into a texture.
+    /// Dispatch's label; [`MIRROR`] for a copy into a texture.
     pub label: &'static str,
     /// The kernel's pipeline label; `copy` for a copy.
     pub kernel: String,
@@ -187,7 +190,7 @@ impl Program {
                 timed_pass(&mut encoder, &queries, Some(begin), None);
                 copy.record(&mut encoder);
                 timed_pass(&mut encoder, &queries, None, Some(begin + 1));
-                times.push(StageTime::new(&stage.name, "mirror", "copy".into(), 0));
+                times.push(StageTime::new(&stage.name, MIRROR, "copy".into(), 0));
             }
             let begin = 2 * times.len() as u32;
             call.record(&mut timed_pass(&mut encoder, &queries, Some(begin), Some(begin + 1)));
