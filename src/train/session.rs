@@ -114,8 +114,8 @@ impl<'d> Session<'d> {
         self.seen.as_deref()
     }
 
-    /// How long the GPU works on a step of this epoch, on the average of those that were looked at: one in
-    /// [`GLANCE_EVERY`]. `None` before the first, and where the adapter takes no timestamps.
+    /// How long the GPU works on a step of this epoch, on the average of those that were looked at: one in eight.
+    /// `None` before the first, and where the adapter takes no timestamps.
     pub fn step_seconds(&self) -> Option<f64> {
         let sum: f64 = self.step_times.iter().sum();
         (!self.step_times.is_empty()).then(|| sum / self.step_times.len() as f64)
