@@ -1,5 +1,5 @@
 // One update of a whole arena of parameters, which squares the trunk's gradients on the way: they are at hand. Behind
-// workgroup_total.wgsl. Constants: THREADS (64), PER_THREAD (vec4s an invocation updates).
+// workgroup_sum.wgsl. Constants: THREADS, PER_THREAD (vec4s an invocation updates).
 // An entry point a rule. Formulas: "Optimisers" of the golden cases' description.
 //
 // A pad lane holds parameter 0 and gets gradient 0, so its state stays 0 and its step is 0 / (0 + eps) = 0.
@@ -28,7 +28,6 @@ const ADAM_EPS: f32 = 1e-8;
 // Binding 7 is the input largest_moment, updated in place.
 
 struct Tile {
-    number: u32,
     begin: u32,
     end: u32,
 }
@@ -37,10 +36,10 @@ struct Tile {
 fn tile(group: vec3<u32>, groups: vec3<u32>) -> Tile {
     let number = linear_group(group, groups);
     if (number >= ceil_div(params.vectors, THREADS * PER_THREAD)) {
-        return Tile(number, 0u, 0u);
+        return Tile(0u, 0u);
     }
     let begin = number * THREADS * PER_THREAD;
-    return Tile(number, begin, min(begin + THREADS * PER_THREAD, params.vectors));
+    return Tile(begin, min(begin + THREADS * PER_THREAD, params.vectors));
 }
 
 fn decayed(gradient: vec4<f32>, value: vec4<f32>) -> vec4<f32> {
@@ -54,9 +53,9 @@ fn squared(i: u32, gradient: vec4<f32>) -> vec4<f32> {
 
 // Writes the workgroup's sum of squares.
 fn close(range: Tile, local: u32, sum: vec4<f32>) {
-    let total = workgroup_total(local, (sum.x + sum.y) + (sum.z + sum.w));
+    let total = workgroup_sum(local, sum);
     if (local == 0u && range.begin < range.end) {
-        squares[range.number] = total;
+        squares[range.begin / (THREADS * PER_THREAD)] = total;
     }
 }
 

@@ -1,4 +1,6 @@
-// Sums: columns of a matrix, squares of a vector, and the closing of a block's step.
+// Sums: columns of a matrix, squares of a vector, and the closing of a block's step. Behind workgroup_sum.wgsl.
+
+const THREADS: u32 = 64u;
 
 struct ColumnParams {
     rows: u32,
@@ -69,6 +71,14 @@ fn column_sum(
 // Binding 1 is the input squares_x.
 @group(0) @binding(2) var<storage, read_write> squares_out: array<f32>;
 
+// Writes the workgroup's sum.
+fn put_squares(group: u32, lane: u32, sum: vec4<f32>) {
+    let total = workgroup_sum(lane, sum);
+    if (lane == 0u) {
+        squares_out[group] = total;
+    }
+}
+
 // One partial sum a workgroup.
 @compute @workgroup_size(64)
 fn sum_of_squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -79,10 +89,7 @@ fn sum_of_squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocati
         let v = squares_x(i);
         sum += v * v;
     }
-    let total = workgroup_total(lane, (sum.x + sum.y) + (sum.z + sum.w));
-    if (lane == 0u) {
-        squares_out[wid.x] = total;
-    }
+    put_squares(wid.x, lane, sum);
 }
 
 // Binding 3 is the input squares_other.
@@ -97,10 +104,7 @@ fn sum_of_squared_differences(@builtin(workgroup_id) wid: vec3<u32>, @builtin(lo
         let off = squares_x(i) - squares_other(i);
         sum += off * off;
     }
-    let total = workgroup_total(lane, (sum.x + sum.y) + (sum.z + sum.w));
-    if (lane == 0u) {
-        squares_out[wid.x] = total;
-    }
+    put_squares(wid.x, lane, sum);
 }
 
 @group(0) @binding(0) var<uniform> metrics_p: MetricsParams;

@@ -1,6 +1,6 @@
-// Similarity matching: what its kernels share, and the features of each sample. similarity_matrix.wgsl (the loss of their
-// cosines and its gradient) and similarity_gradient.wgsl (the rest of the way back to z) are joined behind this file; the products between them are
-// gemm.wgsl's.
+// Similarity matching: what its kernels share, and the features of each sample. workgroup_sum.wgsl is joined in front of this
+// file, similarity_matrix.wgsl (the loss of the features' cosines and its gradient) and similarity_gradient.wgsl (the rest of
+// the way back to z) behind it; the products between them are gemm.wgsl's.
 // Constants: THREADS (workgroup size, a multiple of 8), SPATIAL_STD (1: features are standard deviations over space;
 // 0: features are all values). All tensors are vec4 over channels; "groups" counts vec4s of one position.
 //
@@ -44,30 +44,6 @@ fn mean_at(sample: u32) -> u32 {
 
 var<workgroup> part_mean: array<vec4<f32>, THREADS>;
 var<workgroup> part_square: array<vec4<f32>, THREADS>;
-var<workgroup> part_sum: array<f32, THREADS>;
-var<workgroup> block_sum: array<f32, THREADS / 8u>;
-
-// Sum over the workgroup in a fixed order, two levels deep; every invocation gets it.
-fn workgroup_sum(local: u32, value: vec4<f32>) -> f32 {
-    part_sum[local] = (value.x + value.y) + (value.z + value.w);
-    workgroupBarrier();
-    if (local < THREADS / 8u) {
-        var sum = 0.0;
-        for (var i = 0u; i < 8u; i++) {
-            sum += part_sum[local * 8u + i];
-        }
-        block_sum[local] = sum;
-    }
-    workgroupBarrier();
-    if (local == 0u) {
-        var total = 0.0;
-        for (var i = 0u; i < THREADS / 8u; i++) {
-            total += block_sum[i];
-        }
-        part_sum[0] = total;
-    }
-    return workgroupUniformLoad(&part_sum[0]);
-}
 
 // Mean and sum of squared deviations of some values of a map.
 struct Moments {

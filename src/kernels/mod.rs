@@ -35,8 +35,8 @@ use crate::gpu::Pipeline;
 /// `shaders/common.wgsl`, the first part of every shader.
 pub(crate) const COMMON: &str = include_str!("../../shaders/common.wgsl");
 
-/// `shaders/workgroup_total.wgsl`: a sum over a workgroup of 64 invocations.
-const WORKGROUP_TOTAL: &str = include_str!("../../shaders/workgroup_total.wgsl");
+/// `shaders/workgroup_sum.wgsl`: a sum over a workgroup of `THREADS` invocations.
+const WORKGROUP_SUM: &str = include_str!("../../shaders/workgroup_sum.wgsl");
 
 /// Every pipeline that the engine can ask for, for compiling, dumping and testing all of them.
 pub fn all_variants() -> Vec<Pipeline> {

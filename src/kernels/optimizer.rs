@@ -5,7 +5,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::step::STEP;
-use super::{COMMON, WORKGROUP_TOTAL};
+use super::{COMMON, WORKGROUP_SUM};
 use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
 /// The update rule.
@@ -75,7 +75,7 @@ const INPUTS: &[Input] = &[
 const SHADER: Shader = Shader::with_inputs(
     "optimizer",
     INPUTS,
-    &[COMMON, STEP, WORKGROUP_TOTAL, include_str!("../../shaders/optimizer.wgsl")],
+    &[COMMON, STEP, WORKGROUP_SUM, include_str!("../../shaders/optimizer.wgsl")],
 );
 const THREADS: u32 = 64;
 /// vec4s that an invocation updates.

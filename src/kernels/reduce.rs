@@ -4,14 +4,14 @@ use bytemuck::{Pod, Zeroable};
 
 use super::step::STEP;
 use super::sweep::{SWEEP, Sweep};
-use super::{COMMON, WORKGROUP_TOTAL};
+use super::{COMMON, WORKGROUP_SUM};
 use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice};
 
 const INPUTS: &[Input] = &[Input::new(1, "column_x"), Input::new(1, "squares_x"), Input::new(3, "squares_other")];
 const SHADER: Shader = Shader::with_inputs(
     "reduce",
     INPUTS,
-    &[COMMON, SWEEP, STEP, WORKGROUP_TOTAL, include_str!("../../shaders/reduce.wgsl")],
+    &[COMMON, SWEEP, STEP, WORKGROUP_SUM, include_str!("../../shaders/reduce.wgsl")],
 );
 
 /// Most partial sums of [`sum_of_squares`].

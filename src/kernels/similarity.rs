@@ -12,9 +12,9 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::COMMON;
 use super::gemm::{Gemm, Op};
 use super::tuning::Tuning;
+use super::{COMMON, WORKGROUP_SUM};
 use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
 /// What a sample's features are.
@@ -122,16 +122,17 @@ struct Params {
 /// `shaders/similarity_target.wgsl`: what similarities are compared with.
 pub(super) const TARGET: &str = include_str!("../../shaders/similarity_target.wgsl");
 const HEAD: &str = include_str!("../../shaders/similarity.wgsl");
-const FEATURES: Shader = Shader::with_inputs("similarity", &[Input::new(1, "features_z")], &[COMMON, HEAD]);
+const FEATURES: Shader =
+    Shader::with_inputs("similarity", &[Input::new(1, "features_z")], &[COMMON, WORKGROUP_SUM, HEAD]);
 const MATRIX: Shader = Shader::with_inputs(
     "similarity_matrix",
     &[Input::new(1, "features_z")],
-    &[COMMON, HEAD, TARGET, include_str!("../../shaders/similarity_matrix.wgsl")],
+    &[COMMON, WORKGROUP_SUM, HEAD, TARGET, include_str!("../../shaders/similarity_matrix.wgsl")],
 );
 const GRADIENT: Shader = Shader::with_inputs(
     "similarity_gradient",
     &[Input::new(1, "features_z"), Input::updated(3, "apply_z")],
-    &[COMMON, HEAD, include_str!("../../shaders/similarity_gradient.wgsl")],
+    &[COMMON, WORKGROUP_SUM, HEAD, include_str!("../../shaders/similarity_gradient.wgsl")],
 );
 
 /// Workgroup sizes of small and large shapes.
