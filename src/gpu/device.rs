@@ -187,13 +187,9 @@ impl Gpu {
         self.pipelines.watch(watch);
     }
 
-    /// Compiles the pipelines of `dispatches`, many at a time.
-    pub(super) fn compile<'d>(&self, dispatches: impl Iterator<Item = &'d Dispatch>) {
-        self.pipelines.fill(&self.device, dispatches);
-    }
-
-    pub(super) fn pipeline(&self, dispatch: &Dispatch) -> Arc<Compiled> {
-        self.pipelines.get(&self.device, dispatch)
+    /// The pipeline of each of `dispatches`, compiled now where it is the first of its kind.
+    pub(super) fn pipelines_of<'d>(&self, dispatches: impl Iterator<Item = &'d Dispatch>) -> Vec<Arc<Compiled>> {
+        self.pipelines.all_of(&self.device, dispatches)
     }
 }
 

@@ -43,11 +43,22 @@ impl PipelineCache {
         let _ = self.watch.set(Watch(Box::new(watch)));
     }
 
-    /// Compiles those pipelines of `dispatches` that are not there yet, on as many threads as there are processors.
-    pub fn fill<'d>(&self, device: &wgpu::Device, dispatches: impl Iterator<Item = &'d Dispatch>) {
+    /// The pipeline of each of `dispatches`. Those that are not there yet are compiled now, on as many threads as there are
+    /// processors.
+    pub fn all_of<'d>(
+        &self,
+        device: &wgpu::Device,
+        dispatches: impl Iterator<Item = &'d Dispatch>,
+    ) -> Vec<Arc<Compiled>> {
+        let wanted: Vec<(Key, &Dispatch)> = dispatches.map(|dispatch| (key(dispatch), dispatch)).collect();
         let mut seen: HashSet<Key> = self.lock().keys().cloned().collect();
-        let missing: Vec<(Key, &Dispatch)> =
-            dispatches.map(|dispatch| (key(dispatch), dispatch)).filter(|(key, _)| seen.insert(key.clone())).collect();
+        let missing: Vec<&(Key, &Dispatch)> = wanted.iter().filter(|(key, _)| seen.insert(key.clone())).collect();
+        self.compile(device, &missing);
+        let compiled = self.lock();
+        wanted.iter().map(|(key, _)| compiled[key].clone()).collect()
+    }
+
+    fn compile(&self, device: &wgpu::Device, missing: &[&(Key, &Dispatch)]) {
         if missing.is_empty() {
             return;
         }
@@ -61,12 +72,6 @@ impl PipelineCache {
                 tell(done.fetch_add(1, Ordering::Relaxed) + 1);
             }
         });
-    }
-
-    /// The pipeline of `dispatch`, compiled now if it is the first of its kind.
-    pub fn get(&self, device: &wgpu::Device, dispatch: &Dispatch) -> Arc<Compiled> {
-        let mut compiled = self.lock();
-        compiled.entry(key(dispatch)).or_insert_with_key(|key| Arc::new(compile(device, dispatch, &key.0))).clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Compiled>>> {

@@ -116,8 +116,8 @@ impl Program {
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let arena = gpu.buffer("uniforms", uniforms.len() as u64, usage)?;
         gpu.queue.write_buffer(&arena, 0, &uniforms);
-        gpu.compile(stages.iter().flat_map(|stage| &stage.dispatches));
-        let mut offsets = offsets.into_iter();
+        let pipelines = gpu.pipelines_of(stages.iter().flat_map(|stage| &stage.dispatches));
+        let mut prepared = pipelines.into_iter().zip(offsets);
         let mut compiled = Vec::with_capacity(stages.len());
         let mut places = Places { place, mirrors, current: HashMap::new() };
         for stage in stages {
@@ -126,8 +126,8 @@ impl Program {
             for (number, dispatch) in stage.dispatches.iter().enumerate() {
                 let refreshes = stage.refreshes.iter().filter(|refresh| refresh.before == number);
                 copies.extend(refreshes.map(|refresh| places.refresh(refresh)));
-                let offset = offsets.next().expect("one offset a dispatch");
-                calls.push(call(gpu, dispatch, &arena, offset, &places)?);
+                let (pipeline, offset) = prepared.next().expect("one pipeline and one offset a dispatch");
+                calls.push(call(gpu, dispatch, pipeline, &arena, offset, &places)?);
             }
             compiled.push(Compilation { stage, calls, copies });
         }
@@ -274,11 +274,11 @@ impl Call {
 fn call(
     gpu: &Gpu,
     dispatch: &Dispatch,
+    compiled: Arc<Compiled>,
     uniforms: &wgpu::Buffer,
     uniform_offset: u64,
     places: &Places<'_, impl Fn(TensorId) -> BufferSpan>,
 ) -> Result<Call, GpuError> {
-    let compiled = gpu.pipeline(dispatch);
     let limit = gpu.limits.max_storage_buffer_binding_size;
     if let Some(binding) = dispatch.bindings.iter().find(|binding| binding.slice.bytes > limit) {
         let what = format!("a tensor of \"{}\"", dispatch.label);
