@@ -120,6 +120,10 @@ pub struct Part<'b> {
     pub bytes: u64,
 }
 
+fn encoder(gpu: &Gpu) -> wgpu::CommandEncoder {
+    gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("readback") })
+}
+
 /// A staging buffer for reading back up to a fixed number of bytes, any number of times.
 #[derive(Debug)]
 pub struct Readback {
@@ -159,7 +163,7 @@ impl Readback {
         if self.pending.is_some() {
             self.finish(gpu).await?;
         }
-        self.begin_parts(gpu, parts)?;
+        self.begin_parts(gpu, encoder(gpu), parts)?;
         let all = self.finish(gpu).await?;
         let mut rest = all.as_slice();
         let split = parts.iter().map(|part| {
@@ -170,21 +174,31 @@ impl Readback {
         Ok(split.collect())
     }
 
-    /// Asks for all `parts`, which together fit the staging buffer, as they are behind all that was submitted so far, and
-    /// does not wait. Does nothing while an earlier request is under way.
+    /// Asks for all `parts`, which together fit the staging buffer, as they are behind all that was submitted so far and
+    /// what `prepare` records, and does not wait. Does nothing while an earlier request is under way.
     ///
     /// # Errors
     /// What the device reports.
-    pub fn begin(&mut self, gpu: &Gpu, parts: &[Part<'_>]) -> Result<(), GpuError> {
+    pub fn begin(
+        &mut self,
+        gpu: &Gpu,
+        prepare: impl FnOnce(&mut wgpu::CommandEncoder),
+        parts: &[Part<'_>],
+    ) -> Result<(), GpuError> {
         if self.pending.is_some() {
             return Ok(());
         }
-        self.begin_parts(gpu, parts)
+        let mut encoder = encoder(gpu);
+        prepare(&mut encoder);
+        self.begin_parts(gpu, encoder, parts)
     }
 
-    fn begin_parts(&mut self, gpu: &Gpu, parts: &[Part<'_>]) -> Result<(), GpuError> {
-        let label = Some("readback");
-        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label });
+    fn begin_parts(
+        &mut self,
+        gpu: &Gpu,
+        mut encoder: wgpu::CommandEncoder,
+        parts: &[Part<'_>],
+    ) -> Result<(), GpuError> {
         let mut end = 0;
         for part in parts {
             encoder.copy_buffer_to_buffer(part.source, part.offset, &self.staging, end, part.bytes);

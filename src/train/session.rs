@@ -46,8 +46,8 @@ pub struct Session<'d> {
     crops: Vec<AugmentParams>,
     holes: Vec<Hole>,
     seen: Option<Vec<Totals>>,
-    /// GPU seconds of those of the epoch's steps that were looked at.
-    step_times: Vec<f64>,
+    /// How many of the epoch's steps were looked at, and their GPU seconds.
+    timed: (u32, f64),
 }
 
 impl<'d> Session<'d> {
@@ -66,7 +66,7 @@ impl<'d> Session<'d> {
             crops: Vec::new(),
             holes: Vec::new(),
             seen: None,
-            step_times: Vec::new(),
+            timed: (0, 0.0),
         };
         session.shuffle();
         session.enter_phase(last);
@@ -117,8 +117,8 @@ impl<'d> Session<'d> {
     /// How long the GPU works on a step of this epoch, on the average of those that were looked at: one in eight.
     /// `None` before the first, and where the adapter takes no timestamps.
     pub fn step_seconds(&self) -> Option<f64> {
-        let sum: f64 = self.step_times.iter().sum();
-        (!self.step_times.is_empty()).then(|| sum / self.step_times.len() as f64)
+        let (steps, seconds) = self.timed;
+        (steps > 0).then(|| seconds / f64::from(steps))
     }
 
     /// Sees the totals that have arrived meanwhile, and asks for the next. Never waits.
@@ -129,7 +129,9 @@ impl<'d> Session<'d> {
         if let Some(Glance { totals, step_seconds }) = self.trainer.glance()? {
             self.refuse_nan(&totals)?;
             self.seen = Some(totals);
-            self.step_times.extend(step_seconds);
+            if let Some(seconds) = step_seconds {
+                self.timed = (self.timed.0 + 1, self.timed.1 + seconds);
+            }
         }
         Ok(())
     }
@@ -166,7 +168,7 @@ impl<'d> Session<'d> {
         self.position = Position { epoch: epoch + 1, step: 0 };
         self.shuffle();
         self.seen = None;
-        self.step_times.clear();
+        self.timed = (0, 0.0);
         Ok(EpochReport::new(self.trainer.network(), &totals, Mode::Train, epoch, lr))
     }
 

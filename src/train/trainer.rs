@@ -259,19 +259,16 @@ impl Trainer {
         let slot = self.upload(&mut encoder, samples, labels, lr).await?;
         let program = &self.programs[&(mode, batch)].program;
         let clock = self.clock.as_ref().filter(|_| mode == Mode::Train);
-        let mut upload = Some((encoder, slot));
-        for stage in 0..program.len() {
-            let (mut encoder, slot) = match upload.take() {
-                Some((encoder, slot)) => (encoder, Some(slot)),
-                None => (self.encoder(self.network.title(stage)), None),
-            };
+        program.encode(0, &mut encoder, clock);
+        self.gpu.submit(encoder.finish())?;
+        self.ring.recycle(slot);
+        for stage in 1..program.len() {
+            let mut encoder = self.encoder(self.network.title(stage));
             program.encode(stage, &mut encoder, clock);
-            if let Some(clock) = clock.filter(|_| stage + 1 == program.len()) {
-                clock.resolve(program.len(), &mut encoder);
-                self.timed = program.len();
-            }
             self.gpu.submit(encoder.finish())?;
-            slot.into_iter().for_each(|slot| self.ring.recycle(slot));
+        }
+        if clock.is_some() {
+            self.timed = program.len();
         }
         Ok(())
     }
@@ -379,11 +376,15 @@ impl Trainer {
         let totals = self.network.totals;
         let source = &self.persistent[totals.tensor.0 as usize];
         let mut parts = vec![Part { source, offset: 0, bytes: totals.bytes }];
-        parts.extend(self.clock.as_ref().filter(|_| self.timed > 0).map(|clock| clock.part(self.timed)));
-        self.watch.begin(&self.gpu, &parts)?;
+        let clock = self.clock.as_ref();
+        let ran = clock.filter(|_| self.timed > 0);
+        parts.extend(ran.map(|clock| clock.part(self.timed)));
+        let resolve =
+            |encoder: &mut wgpu::CommandEncoder| ran.into_iter().for_each(|clock| clock.resolve(self.timed, encoder));
+        self.watch.begin(&self.gpu, resolve, &parts)?;
         let parse = |bytes: Vec<u8>| {
             let (totals, times) = bytes.split_at(totals.bytes as usize);
-            let clock = self.clock.as_ref().filter(|_| !times.is_empty());
+            let clock = clock.filter(|_| !times.is_empty());
             Glance { totals: Totals::parse(totals), step_seconds: clock.map(|clock| clock.seconds(times)) }
         };
         Ok(seen.map(parse))
