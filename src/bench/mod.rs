@@ -144,9 +144,15 @@ pub fn wait(gpu: &Gpu) -> Result<(), GpuError> {
 }
 
 /// The middle one of `times`.
-pub fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+pub fn median(times: Vec<f64>) -> f64 {
+    median_by(times, |&time| time)
+}
+
+/// The one of `runs` that takes the middle one of their times.
+pub fn median_by<T>(mut runs: Vec<T>, time: impl Fn(&T) -> f64) -> T {
+    runs.sort_by(|a, b| time(a).total_cmp(&time(b)));
+    let middle = runs.len() / 2;
+    runs.swap_remove(middle)
 }
 
 /// Median time of a run of `dispatches`, behind one that is not counted.

@@ -197,15 +197,13 @@ fn step(args: &StepArgs) -> Result<(), CliError> {
     let trainer = engine::trainer(&gpu, &capabilities, &settings, &[(Mode::Train, batch)], None)?;
     let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
     if args.wall {
-        let mut times = timed_steps(args.steps, &gpu, &mut session, |session| wall_time(&gpu, session))?;
-        times.sort_by(|a, b| a.whole.total_cmp(&b.whole));
-        return report_wall(args, &gpu, times[times.len() / 2], batch);
+        let times = timed_steps(args.steps, &gpu, &mut session, |session| wall_time(&gpu, session))?;
+        return report_wall(args, &gpu, bench::median_by(times, |time| time.whole), batch);
     }
-    let mut steps = timed_steps(args.steps, &gpu, &mut session, |session| Ok(block_on(&gpu, session.profile())?))?;
+    let steps = timed_steps(args.steps, &gpu, &mut session, |session| Ok(block_on(&gpu, session.profile())?))?;
     let total = |step: &Vec<StageTime>| step.iter().map(|time| time.nanoseconds).sum::<f64>() * 1e-9;
-    steps.sort_by(|a, b| total(a).total_cmp(&total(b)));
-    let median = &steps[steps.len() / 2];
-    report(args, &gpu, total(median), batch, shares(median))
+    let median = bench::median_by(steps, total);
+    report(args, &gpu, total(&median), batch, shares(&median))
 }
 
 /// What `time` says of each of `count` steps, behind one that warms caches and is not counted.

@@ -46,10 +46,7 @@ impl EpochProgress {
     /// Epoch `epoch` of `epochs`, `done` of whose `steps` steps are done already.
     pub fn new(voice: Voice, epoch: usize, epochs: usize, done: usize, steps: usize) -> Self {
         let bar = if voice == Voice::Json { ProgressBar::hidden() } else { ProgressBar::new(steps as u64) };
-        let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left");
-        if let Ok(style) = style {
-            bar.set_style(style);
-        }
+        let bar = styled(bar, "{prefix} {wide_bar} {pos}/{len}  {msg}  {eta} left");
         bar.set_prefix(format!("epoch {epoch}/{epochs}"));
         bar.set_position(done as u64);
         bar.reset_eta();
@@ -105,12 +102,17 @@ impl EpochProgress {
     }
 }
 
+/// `bar` as `template` says; a template that is none leaves it as it was.
+pub fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
 /// A bar for [`Gpu::watch_compilation`](crate::gpu::Gpu::watch_compilation), gone when all kernels are compiled.
 pub fn compilation() -> impl Fn(usize, usize) + Send + Sync {
-    let bar = ProgressBar::hidden();
-    if let Ok(style) = ProgressStyle::with_template("compiling kernels {wide_bar} {pos}/{len}") {
-        bar.set_style(style);
-    }
+    let bar = styled(ProgressBar::hidden(), "compiling kernels {wide_bar} {pos}/{len}");
     move |done, all| {
         if done == 0 {
             bar.set_draw_target(ProgressDrawTarget::stderr());

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::bench::{self, Case, Clock, Effort, cases};
@@ -21,7 +21,7 @@ use crate::run::{Settings, Tune};
 
 use super::error::CliError;
 use super::output;
-use super::progress::Voice;
+use super::progress::{self, Voice};
 
 /// Seconds that `--tune quick` spends on timing, and at most one product more.
 const QUICK_SECONDS: f64 = 6.0;
@@ -137,9 +137,7 @@ fn time(
         contestants.push((name, self::products(settings, &own)?, 0.0));
     }
     let bar = ProgressBar::new(products.iter().filter(worth).count() as u64);
-    if let Ok(style) = ProgressStyle::with_template("timing kernels {wide_bar} {pos}/{len}") {
-        bar.set_style(style);
-    }
+    let bar = progress::styled(bar, "timing kernels {wide_bar} {pos}/{len}");
     let start = Instant::now();
     for product in products.iter().filter(worth) {
         let same =

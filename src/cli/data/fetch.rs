@@ -1,12 +1,13 @@
 //! `predsim data fetch`: a data set's official files into the user's folder.
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::data::fetch::{Event, fetch};
 
 use super::super::error::CliError;
 use super::super::output;
+use super::super::progress::styled;
 use super::Folder;
 
 /// Flags of `predsim data fetch`.
@@ -57,11 +58,8 @@ pub fn run(args: &FetchArgs) -> Result<(), CliError> {
 }
 
 fn new_bar(file: &str) -> ProgressBar {
-    let bar = ProgressBar::no_length();
     let template = "{prefix} {wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
+    let bar = styled(ProgressBar::no_length(), template);
     bar.set_prefix(file.to_owned());
     bar
 }
