@@ -8,11 +8,13 @@ mod activation;
 pub mod augment;
 pub mod batchnorm;
 pub mod batchnorm_backward;
+pub mod batchnorm_few;
 pub mod batchnorm_weight;
 pub mod conv2d;
 pub mod dropout;
 pub mod elementwise;
 pub mod gemm;
+pub mod heads;
 pub mod limits;
 pub mod optimizer;
 pub mod pool;
@@ -44,11 +46,13 @@ pub fn all_variants() -> Vec<Pipeline> {
         augment::variants(),
         batchnorm::variants(),
         batchnorm_backward::variants(),
+        batchnorm_few::variants(),
         batchnorm_weight::variants(),
         conv2d::variants(),
         dropout::variants(),
         elementwise::variants(),
         gemm::variants(),
+        heads::variants(),
         limits::variants(),
         optimizer::variants(),
         pool::variants(),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::support::{FencedLab, assert_close, random, wide};
 
-const EPSILON: f64 = 1e-5;
+pub const EPSILON: f64 = 1e-5;
 
 pub fn activation() -> impl Strategy<Value = Activation> {
     prop_oneof![Just(Activation::None), Just(Activation::Relu), Just(Activation::LeakyRelu)]

@@ -41,12 +41,12 @@ fn dact(activation: Activation, z: f64) -> f64 {
     }
 }
 
-struct Reference {
-    daffine: Vec<f64>,
-    dy: Vec<f64>,
+pub struct Reference {
+    pub daffine: Vec<f64>,
+    pub dy: Vec<f64>,
 }
 
-fn reference(c: usize, y: &[f64], saved: &[f64], affine: &[f64], dh: &[f64], activation: Activation) -> Reference {
+pub fn reference(c: usize, y: &[f64], saved: &[f64], affine: &[f64], dh: &[f64], activation: Activation) -> Reference {
     let rows = y.len() / c;
     let xhat: Vec<f64> = (0..y.len()).map(|i| (y[i] - saved[i % c]) * saved[c + i % c]).collect();
     let dz: Vec<f64> =
