@@ -5,6 +5,7 @@ use crate::gpu::Slice;
 use crate::kernels::Activation;
 use crate::kernels::batchnorm::{BatchNorm, MOMENTUM, Normalised};
 use crate::kernels::batchnorm_backward::Upstream;
+use crate::kernels::batchnorm_few::{Classifier, Sender};
 use crate::kernels::pool::PoolGeometry;
 use crate::nn::{Shape, pad4};
 
@@ -30,6 +31,14 @@ impl Activate {
     /// With the usual momentum.
     pub fn new(norm: Option<NormPlace>, activation: Activation, shape: Shape) -> Self {
         Self { norm, momentum: MOMENTUM, activation, shape }
+    }
+
+    /// Whether it is a trained norm of a batch's rows of features, so few that one workgroup takes a column of them.
+    pub fn has_few_rows(&self, batch: u32) -> bool {
+        let trained = self.norm.is_some_and(|place| place.gradient.is_some());
+        trained
+            && self.shape.h * self.shape.w == 1
+            && BatchNorm { rows: batch, channels: pad4(self.shape.c) as u32 }.is_few()
     }
 }
 
@@ -97,6 +106,11 @@ impl Builder<'_> {
             return (Activated { what, x, saved: None }, out);
         };
         let saved = self.scratch(name, &format!("{out_name} saved"), 8 * u64::from(channels));
+        let of = Normalised { y: x, saved, affine: place.affine, activation: what.activation };
+        if mode == Mode::Train && residual.is_none() && what.has_few_rows(self.batch) {
+            self.emit([norm.few_forward(what.momentum, of, place.running, out)]);
+            return (Activated { what, x, saved: Some(saved) }, out);
+        }
         match mode {
             Mode::Train => {
                 let workspace = self.scratch(name, "norm partials", self.norm_workspace_bytes(norm));
@@ -110,7 +124,6 @@ impl Builder<'_> {
             }
             Mode::Evaluate | Mode::Inspect => self.emit([norm.statistics_eval(place.running, saved)]),
         }
-        let of = Normalised { y: x, saved, affine: place.affine, activation: what.activation };
         self.emit_by_sample(move |part| {
             let norm = BatchNorm { rows: part.samples * per_sample, channels };
             let (of, out) = (Normalised { y: part.of(x), ..of }, part.of(out));
@@ -125,6 +138,11 @@ impl Builder<'_> {
     /// Backward: `upstream.gradient` holds the dense part of the output's gradient, if there is one, and receives the
     /// input's. The norm's own gradients go to its arena.
     pub fn backward_activated(&mut self, of: &Activated, upstream: Upstream, name: &str) {
+        if of.what.has_few_rows(self.batch) {
+            let sender = upstream.pooled.map_or(Sender::Nobody, |(second, _)| Sender::Second(second));
+            self.backward_few(of, upstream, sender);
+            return;
+        }
         let [rows, channels] = self.matrix(of.what.shape);
         let norm = BatchNorm { rows, channels };
         let Some((normalised, daffine)) = self.backward_norm(of, norm, upstream, name) else {
@@ -137,6 +155,21 @@ impl Builder<'_> {
             let of = Normalised { y: part.of(normalised.y), ..normalised };
             vec![norm.backward_input(of, upstream.of(part), daffine, rows)]
         });
+    }
+
+    /// The same for [few rows](Activate::has_few_rows), with a gradient from `sender` beside the dense one.
+    pub fn backward_few(&mut self, of: &Activated, upstream: Upstream, sender: Sender) {
+        let (Some(place), Some(saved)) = (of.what.norm, of.saved) else { return };
+        let Some(derived) = place.gradient else { return };
+        let [rows, channels] = self.matrix(of.what.shape);
+        let normalised = Normalised { y: of.x, saved, affine: place.affine, activation: of.what.activation };
+        let bytes = match sender {
+            Sender::Classifier(Classifier { bias, scores, .. }) => bias + 4 * u64::from(scores),
+            Sender::Nobody | Sender::Second(_) => place.affine.bytes,
+        };
+        let [values, derived] = [place.affine, derived].map(|slice| Slice { bytes, ..slice });
+        let operands = [upstream.gradient, values, derived];
+        self.emit([BatchNorm { rows, channels }.few_backward(normalised, operands, upstream.dense, sender)]);
     }
 
     /// Backward of an activation alone, of what entered it or, as signs are the same, of what it made.

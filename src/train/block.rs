@@ -4,6 +4,7 @@ use crate::gpu::Slice;
 use crate::kernels::Activation;
 use crate::kernels::batchnorm::BatchNorm;
 use crate::kernels::batchnorm_backward::Upstream;
+use crate::kernels::batchnorm_few::Sender;
 use crate::kernels::batchnorm_weight::{self, NormedSums, NormedWeight, ONES};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::elementwise::Elementwise;
@@ -292,7 +293,10 @@ impl Builder<'_> {
         let upstream = self.meet(block, pass.heads.gradient, incoming);
         let behind = pass.behind.as_ref().expect("the activation is part of the block");
         let Some(shortcut) = &pass.shortcut else {
-            self.backward_activated(behind, upstream, &block.name);
+            match pass.heads.gradient.scores {
+                Some(scores) => self.backward_few(behind, upstream, Sender::Classifier(scores)),
+                None => self.backward_activated(behind, upstream, &block.name),
+            }
             return (upstream.gradient, upstream.gradient);
         };
         let [rows, channels] = self.matrix(block.out_shape);

@@ -69,7 +69,7 @@ impl Builder<'_> {
         self.score_gradients(&scorer, features.x, dlogits);
         let weight = self.score_weight(&scorer, "weight");
         let dfeatures = self.backward_input(&scorer.map, PRED, dlogits, weight, &format!("{}.pred", block.name));
-        let pooled = HeadGradient { dense: None, pooled: Some((dfeatures, features.windows)) };
+        let pooled = HeadGradient { pooled: Some((dfeatures, features.windows)), ..HeadGradient::default() };
         (rows, self.hidden_layers_backward(block, &hidden, pooled))
     }
 
@@ -94,7 +94,7 @@ impl Builder<'_> {
         self.score_gradients(&scorer, features.x, dlogits);
         let feedback = self.score_weight(&scorer, "feedback");
         let dfeatures = self.backward_input(&scorer.map, PRED, dlogits, feedback, &format!("{}.pred", block.name));
-        (rows, HeadGradient { dense: None, pooled: Some((dfeatures, features.windows)) })
+        (rows, HeadGradient { pooled: Some((dfeatures, features.windows)), ..HeadGradient::default() })
     }
 
     /// The rows of [`Builder::code_classifier`] alone.
@@ -226,7 +226,7 @@ impl Builder<'_> {
             }
             let weight = arena.weight(&format!("{}.conv.weight", layer.path)).expect("a hidden layer has weights");
             let dx = self.backward_input(&map, AUX, buffer, weight, &name);
-            gradient = HeadGradient { dense: Some(dx), pooled: None };
+            gradient = HeadGradient { dense: Some(dx), ..HeadGradient::default() };
         }
         gradient
     }

@@ -1,8 +1,9 @@
 //! A block's local heads: what they say about its activation, and the gradient that they send back into it.
 
 use crate::gpu::Slice;
+use crate::kernels::batchnorm_few::Classifier;
 use crate::kernels::pool::PoolGeometry;
-use crate::nn::Block;
+use crate::nn::{Block, LossUnsup};
 
 use super::build::Builder;
 
@@ -24,6 +25,8 @@ pub struct HeadGradient {
     pub dense: Option<Slice>,
     /// Of its pooled copy, with the pooling.
     pub pooled: Option<(Slice, PoolGeometry)>,
+    /// Of the scores of a classifier on it, to be taken further by the norm behind the block's map.
+    pub scores: Option<Classifier>,
 }
 
 /// What the heads of a block found.
@@ -53,17 +56,25 @@ impl Builder<'_> {
         let heads = block.heads;
         let mut pass = HeadPass::default();
         let features = (heads.bio && heads.any()).then(|| self.features(block, a));
+        let few = self.few_classifier(block, a);
+        let supervised_map = heads.sim_map() && heads.sim && heads.unsup != LossUnsup::Sim;
+        let joined = few.filter(|_| supervised_map);
         if heads.pred {
-            let (rows, gradient) = match features {
-                Some(features) => self.code_classifier(block, features),
-                None => self.classifier(block, a),
+            let (rows, gradient) = match (features, &few) {
+                (Some(features), _) => self.code_classifier(block, features),
+                (None, Some(few)) => few.found(),
+                (None, None) => self.classifier(block, a),
             };
             (pass.losses.pred, pass.gradient) = (Some(rows), gradient);
         }
+        if let Some(few) = few.filter(|_| joined.is_none()) {
+            self.emit_classifier(&few);
+        }
         if heads.similarity() {
-            let found = match features {
-                Some(features) => self.feature_similarity(block, features, a, x),
-                None => self.mapped_similarity(block, a, x),
+            let found = match (features, &joined) {
+                (Some(features), _) => self.feature_similarity(block, features, a, x),
+                (None, Some(few)) => self.similarity_and_classifier(block, few, a),
+                (None, None) => self.mapped_similarity(block, a, x),
             };
             (pass.losses.sim, pass.losses.unsup) = (found.losses.sim, found.losses.unsup);
             self.join(&mut pass.gradient, found.gradient);
@@ -71,7 +82,7 @@ impl Builder<'_> {
         if heads.recon() {
             let (rows, gradient) = self.reconstruction(block, a, x);
             pass.losses.unsup = Some(rows);
-            self.join(&mut pass.gradient, HeadGradient { dense: Some(gradient), pooled: None });
+            self.join(&mut pass.gradient, HeadGradient { dense: Some(gradient), ..HeadGradient::default() });
         }
         pass
     }

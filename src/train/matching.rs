@@ -7,6 +7,7 @@ use crate::kernels::similarity_blend::Blend;
 use crate::nn::{Block, LossUnsup, Shape, pad4};
 
 use super::build::Builder;
+use super::few::FewClassifier;
 use super::heads::{Features, HeadGradient, HeadPass, Losses};
 use super::map::{Map, MapLabels};
 
@@ -22,17 +23,39 @@ struct Goal {
 impl Builder<'_> {
     /// The `sim` head, a 3x3 convolution or a linear map of `a`, and its losses; `x` is what entered the block's map.
     pub fn mapped_similarity(&mut self, block: &Block, a: Slice, x: Slice) -> HeadPass {
+        self.similarity_head(block, a, |builder, z| builder.match_similarities(block, block.out_shape, z, x))
+    }
+
+    /// The supervised `sim` head of a dense block with its classifier, whose scores and the head's features one dispatch
+    /// makes.
+    pub fn similarity_and_classifier(&mut self, block: &Block, few: &FewClassifier, a: Slice) -> HeadPass {
+        self.similarity_head(block, a, |builder, z| {
+            let loss = builder.similarity_of(block.out_shape, false);
+            let goal = builder.one_hot_goal();
+            let buffers = builder.similarity_buffers(&block.name, &loss, z, goal.slice);
+            builder.emit([few.dispatch_with_features(&loss, [z, buffers.u, buffers.stats])]);
+            builder.emit(loss.loss_and_gradient(&buffers, goal.target, builder.network.losses.sim as f32));
+            Losses { sim: Some(buffers.rows), ..Losses::default() }
+        })
+    }
+
+    /// The head's map, forward and backward; `losses` makes the gradient of what it yields out of that.
+    fn similarity_head(
+        &mut self,
+        block: &Block,
+        a: Slice,
+        losses: impl FnOnce(&mut Self, Slice) -> Losses,
+    ) -> HeadPass {
         let arena = self.arena(block);
-        let shape = block.out_shape;
         let map = self.similarity_map(block);
         let weight = arena.weight("sim.weight").expect("a sim head has weights");
         let z = self.activation(format!("{}.z", block.name), map.output_len());
         self.forward(&map, SIM, a, weight, None, z, &block.name);
-        let losses = self.match_similarities(block, shape, z, x);
+        let losses = losses(self, z);
         let dw = arena.grad("sim.weight").expect("a sim head has weights");
         self.backward_weight(&map, SIM, a, z, dw, &block.name);
         let da = self.backward_input(&map, SIM, z, weight, &format!("{}.sim", block.name));
-        HeadPass { losses, gradient: HeadGradient { dense: Some(da), pooled: None } }
+        HeadPass { losses, gradient: HeadGradient { dense: Some(da), ..HeadGradient::default() } }
     }
 
     /// The similarities of a batch, to look at: of the trained `sim` head's output, or else of the activation `a` itself.
@@ -70,7 +93,8 @@ impl Builder<'_> {
         let whole = features.x == a;
         let z = if whole { self.copy(format!("{}.z", block.name), shape, a) } else { features.x };
         let losses = self.match_similarities(block, shape, z, x);
-        HeadPass { losses, gradient: HeadGradient { dense: None, pooled: Some((z, features.windows)) } }
+        let gradient = HeadGradient { pooled: Some((z, features.windows)), ..HeadGradient::default() };
+        HeadPass { losses, gradient }
     }
 
     /// Losses of the similarities of `z`, of which one sample has `shape`; `z` becomes the gradient of their weighted sum.

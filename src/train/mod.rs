@@ -15,6 +15,7 @@ mod build;
 mod classifier;
 mod closing;
 mod error;
+mod few;
 mod fit;
 mod flow;
 mod footprint;
