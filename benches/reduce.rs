@@ -7,9 +7,10 @@ mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use predsim::gpu::Lab;
+use predsim::gpu::Slice;
 use predsim::kernels::StepParams;
 use predsim::kernels::reduce::{
-    Measured, Metrics, TOTAL_WORDS, column_sum, column_sum_workspace_bytes, sum_of_squares,
+    Measured, TOTAL_WORDS, column_sum, column_sum_workspace_bytes, metrics, sum_of_squares,
 };
 use rows::measure;
 
@@ -21,14 +22,14 @@ fn reduce(criterion: &mut Criterion) {
     let mut tensor = |elements: u32| lab.tensor(&vec![0.5f32; elements as usize]).expect("a tensor");
     let (x, out, squares) = (tensor(len), tensor(channels), tensor(256));
     let workspace = tensor((column_sum_workspace_bytes(rows, channels) / 4) as u32);
-    let (pred, sim, totals) = (tensor(256), tensor(128), tensor(TOTAL_WORDS as u32));
+    let (measures, totals) = (tensor(640), tensor(TOTAL_WORDS as u32));
     let step = lab.tensor(&[StepParams::default()]).expect("a tensor");
     let bytes = 4 * u64::from(len);
     measure(criterion, &gpu, &lab, "column sum", bytes, &column_sum(rows, channels, x, out, workspace));
     measure(criterion, &gpu, &lab, "sum of squares", bytes, &[sum_of_squares(len, x, squares)]);
-    let measured = Measured { pred_rows: Some(pred), sim_rows: Some(sim), unsup_rows: None, partials: Some(squares) };
-    let metrics = Metrics { samples: 128, partials: 256, unsup_parts: 0 }.dispatch(measured, step, totals);
-    measure(criterion, &gpu, &lab, "metrics", 2592, &[metrics]);
+    let run = |first: u64, len: u64| Some(Slice { offset: 4 * first, bytes: 4 * len, ..measures });
+    let block = Measured { pred: run(0, 256), sim: run(256, 128), squares: run(384, 256), ..Measured::default() };
+    measure(criterion, &gpu, &lab, "metrics", 2608, &metrics(128, &[block], measures, step, totals));
 }
 
 criterion_group!(benches, reduce);

@@ -24,12 +24,15 @@ struct Params {
 @group(0) @binding(5) var<storage, read> values: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> derived: array<vec4<f32>>;
 
+// vec4s of a row of scores; without any, what is never read has to have some size.
+const WIDTH: u32 = max(SCORES, 1u);
 // Rows of the classifier's weights for the four channels of a group.
-const OWN: u32 = max(4u * SCORES, 1u);
+const OWN: u32 = 4u * WIDTH;
 // Sums over the rows: of dz * xhat, of dz, of h times each score's gradient.
 const TERMS: u32 = 2u + 4u * SCORES;
 
 var<workgroup> shares: array<vec4<f32>, TERMS * THREADS>;
+var<workgroup> bias_shares: array<vec4<f32>, WIDTH * LANES>;
 var<private> own_weights: array<vec4<f32>, OWN>;
 var<private> own_shares: array<vec4<f32>, OWN>;
 
@@ -83,10 +86,20 @@ fn settle(local: u32, strip: u32) {
     }
 }
 
-fn bias_gradient(score: u32) {
+// A lane's share of a bias's gradient: every LANES-th row of vec4 `score` of the gradient of the scores. In one loop over all
+// rows lavapipe would inline their number, and so compile the kernel anew, and keep it, in every dispatch.
+fn share_bias(lane: u32, score: u32) {
     var sum = vec4<f32>(0.0);
-    for (var row = 0u; row < p.rows; row += 1u) {
+    for (var row = lane; row < p.rows; row += LANES) {
         sum += other(row * SCORES + score);
+    }
+    bias_shares[lane * SCORES + score] = sum;
+}
+
+fn settle_bias(score: u32) {
+    var sum = vec4<f32>(0.0);
+    for (var lane = 0u; lane < LANES; lane += 1u) {
+        sum += bias_shares[lane * SCORES + score];
     }
     derived[p.bias + score] = sum;
 }
@@ -122,12 +135,15 @@ fn backward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_ind
     for (var i = 0u; i < 4u * SCORES; i += 1u) {
         shares[(2u + i) * THREADS + local] = own_shares[i];
     }
+    if (wid.x == 0u && local < SCORES * LANES) {
+        share_bias(local / WIDTH, local % WIDTH);
+    }
     workgroupBarrier();
     settle(local, wid.x);
-    workgroupBarrier();
     if (wid.x == 0u && local < SCORES) {
-        bias_gradient(local);
+        settle_bias(local);
     }
+    workgroupBarrier();
     if (own >= g) {
         return;
     }

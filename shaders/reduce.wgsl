@@ -1,4 +1,4 @@
-// Sums: columns of a matrix, squares of a vector, and the closing of a block's step. Behind workgroup_sum.wgsl.
+// Sums: columns of a matrix, squares of a vector, and the closing of a step. Behind workgroup_sum.wgsl.
 
 const THREADS: u32 = 64u;
 
@@ -17,16 +17,26 @@ struct SquaresParams {
     spare1: u32,
 }
 
-// Of what a block has not measured there are no rows, and some other tensor is bound in their place.
-struct MetricsParams {
-    samples: u32,
-    pred_rows: u32,
-    sim_rows: u32,
-    unsup_rows: u32,
-    partials: u32,
+const OWNERS: u32 = 64u;
+
+// What a block has measured: runs of the measures, each its first float and their number; of what it has not, none.
+struct Owner {
+    pred: vec2<u32>,
+    sim: vec2<u32>,
+    unsup: vec2<u32>,
+    squares: vec2<u32>,
+    totals: u32,    // word where its totals begin
     spare0: u32,
     spare1: u32,
     spare2: u32,
+}
+
+struct MetricsParams {
+    samples: u32,
+    spare0: u32,
+    spare1: u32,
+    spare2: u32,
+    owners: array<Owner, OWNERS>,
 }
 
 struct NormsParams {
@@ -108,12 +118,9 @@ fn sum_of_squared_differences(@builtin(workgroup_id) wid: vec3<u32>, @builtin(lo
 }
 
 @group(0) @binding(0) var<uniform> metrics_p: MetricsParams;
-@group(0) @binding(1) var<storage, read_write> metrics_totals: array<u32, 12>;
+@group(0) @binding(1) var<storage, read_write> metrics_totals: array<u32>;
 @group(0) @binding(2) var<storage, read> metrics_step: Step;
-@group(0) @binding(3) var<storage, read> metrics_pred: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read> metrics_sim: array<f32>;
-@group(0) @binding(5) var<storage, read> metrics_squares: array<f32>;
-@group(0) @binding(6) var<storage, read> metrics_unsup: array<f32>;
+@group(0) @binding(3) var<storage, read> measures: array<f32>;
 
 var<workgroup> lane_unsup: array<f32, 64>;
 // Sums of a lane: pred loss, wrong samples, sim loss, squares of the gradient.
@@ -128,26 +135,28 @@ fn add(word: u32, value: f32) {
     metrics_totals[word] = bitcast<u32>(bitcast<f32>(metrics_totals[word]) + value);
 }
 
+// A lane's share of a run.
+fn measured(run: vec2<u32>, lane: u32) -> f32 {
+    var sum = 0.0;
+    for (var i = lane; i < run.y; i += 64u) {
+        sum += measures[run.x + i];
+    }
+    return sum;
+}
+
+// A workgroup a block.
 @compute @workgroup_size(64)
-fn metrics(@builtin(local_invocation_index) lane: u32) {
+fn metrics(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let owner = metrics_p.owners[wid.x];
     var own = vec4<f32>(0.0);
-    for (var i = lane; i < metrics_p.pred_rows; i += 64u) {
-        let row = metrics_pred[i];
-        own.x += row.x;
-        own.y += row.y;
+    for (var i = 2u * lane; i < owner.pred.y; i += 128u) {
+        own.x += measures[owner.pred.x + i];
+        own.y += measures[owner.pred.x + i + 1u];
     }
-    for (var i = lane; i < metrics_p.sim_rows; i += 64u) {
-        own.z += metrics_sim[i];
-    }
-    for (var i = lane; i < metrics_p.partials; i += 64u) {
-        own.w += metrics_squares[i];
-    }
-    var own_unsup = 0.0;
-    for (var i = lane; i < metrics_p.unsup_rows; i += 64u) {
-        own_unsup += metrics_unsup[i];
-    }
+    own.z = measured(owner.sim, lane);
+    own.w = measured(owner.squares, lane);
     lane_metrics[lane] = own;
-    lane_unsup[lane] = own_unsup;
+    lane_unsup[lane] = measured(owner.unsup, lane);
     workgroupBarrier();
     if (lane != 0u) {
         return;
@@ -159,16 +168,17 @@ fn metrics(@builtin(local_invocation_index) lane: u32) {
         unsup += lane_unsup[other];
     }
     let samples = f32(metrics_p.samples);
-    add(0u, samples);
-    add(1u, sum.x);
-    add(2u, sum.y);
-    add(3u, sum.z * samples);
-    add(4u, sqrt(sum.w));
-    add(5u, 1.0);
-    add(7u, unsup * samples);
+    let at = owner.totals;
+    add(at, samples);
+    add(at + 1u, sum.x);
+    add(at + 2u, sum.y);
+    add(at + 3u, sum.z * samples);
+    add(at + 4u, sqrt(sum.w));
+    add(at + 5u, 1.0);
+    add(at + 7u, unsup * samples);
     let sound = finite(sum.x) && finite(sum.z) && finite(sum.w) && finite(unsup);
-    if (!sound && metrics_totals[6] == 0u) {
-        metrics_totals[6] = metrics_step.number + 1u;
+    if (!sound && metrics_totals[at + 6u] == 0u) {
+        metrics_totals[at + 6u] = metrics_step.number + 1u;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sums: over the rows of a matrix (bias gradients), of squares (gradient norms), and of a block's metrics.
+//! Sums: over the rows of a matrix (bias gradients), of squares (gradient norms), and of a step's metrics.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -29,10 +29,19 @@ struct Params {
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct MetricsParams {
     samples: u32,
-    pred_rows: u32,
-    sim_rows: u32,
-    unsup_rows: u32,
-    partials: u32,
+    spare: [u32; 3],
+    owners: [Owner; OWNERS],
+}
+
+/// [`Measured`] as the shader reads it: a run is its first float and their number.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Owner {
+    pred: [u32; 2],
+    sim: [u32; 2],
+    unsup: [u32; 2],
+    squares: [u32; 2],
+    totals: u32,
     spare: [u32; 3],
 }
 
@@ -96,9 +105,28 @@ pub fn sum_of_squared_differences(len: u32, x: Slice, y: Slice, out: Slice) -> D
 /// Words of a block's totals.
 pub const TOTAL_WORDS: usize = 12;
 
-/// The close of a block's step: adds what it measured to the block's totals.
+/// Most blocks that one dispatch of [`metrics`] takes.
+const OWNERS: usize = 64;
+
+/// What a block measured in a step, as parts of one tensor of such parts; what it has not adds nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Measured {
+    /// `[N, 2]`: a sample's pred loss, and 1 where its prediction is wrong, else 0.
+    pub pred: Option<Slice>,
+    /// Parts of the sim loss; their sum is the loss.
+    pub sim: Option<Slice>,
+    /// Parts of the unsup loss; their sum is the loss.
+    pub unsup: Option<Slice>,
+    /// Parts of the squared norm of its gradient, as [`super::optimizer::Optimizer`] writes them.
+    pub squares: Option<Slice>,
+    /// Where its totals begin, in words.
+    pub totals: u32,
+}
+
+/// The close of a step: adds what each of `blocks` measured of its `samples` samples, all in `measures`, to its totals in
+/// `totals`. `step` is the buffer of [`super::StepParams`].
 ///
-/// The totals are [`TOTAL_WORDS`] words of 4 bytes:
+/// The totals of a block are [`TOTAL_WORDS`] words of 4 bytes:
 ///
 /// | word | type | |
 /// |---|---|---|
@@ -113,51 +141,20 @@ pub const TOTAL_WORDS: usize = 12;
 /// | 8 | f32 | norm of the update, summed over steps; see [`norms`] |
 /// | 9 | f32 | norm of the weights behind it, summed over steps |
 /// | 10, 11 | | zero |
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Metrics {
-    /// Samples of the batch, N.
-    pub samples: u32,
-    /// Partial sums of the squares of the block's gradient.
-    pub partials: u32,
-    /// Parts of the block's unsup loss.
-    pub unsup_parts: u32,
-}
-
-/// What a block measured in a step; what it has not adds nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Measured {
-    /// `[N, 2]`: a sample's pred loss, and 1 where its prediction is wrong, else 0.
-    pub pred_rows: Option<Slice>,
-    /// `[N]`: parts of the sim loss; their sum is the loss.
-    pub sim_rows: Option<Slice>,
-    /// `[unsup_parts]`: parts of the unsup loss; their sum is the loss.
-    pub unsup_rows: Option<Slice>,
-    /// `[partials]`: as [`super::optimizer::Optimizer`] writes them, for one tensor or several.
-    pub partials: Option<Slice>,
-}
-
-impl Metrics {
-    /// Adds `measured` to `totals`. `step` is the buffer of [`super::StepParams`].
-    pub fn dispatch(&self, measured: Measured, step: Slice, totals: Slice) -> Dispatch {
-        let Measured { pred_rows, sim_rows, unsup_rows, partials } = measured;
-        let count = |rows: Option<Slice>, count: u32| if rows.is_some() { count } else { 0 };
-        let params = MetricsParams {
-            samples: self.samples,
-            pred_rows: count(pred_rows, self.samples),
-            sim_rows: count(sim_rows, self.samples),
-            unsup_rows: count(unsup_rows, self.unsup_parts),
-            partials: count(partials, self.partials),
-            spare: [0; 3],
-        };
-        // The step buffer, which is bound anyway, stands in for an input that is not there.
-        Dispatch::new("metrics", pipeline("metrics"), &params, [1, 1, 1])
-            .writes(totals)
-            .reads(step)
-            .reads(pred_rows.unwrap_or(step))
-            .reads(sim_rows.unwrap_or(step))
-            .reads(partials.unwrap_or(step))
-            .reads(unsup_rows.unwrap_or(step))
-    }
+pub fn metrics(samples: u32, blocks: &[Measured], measures: Slice, step: Slice, totals: Slice) -> Vec<Dispatch> {
+    let run = |part: Option<Slice>| {
+        part.map_or([0; 2], |part| [part.offset - measures.offset, part.bytes].map(|bytes| (bytes / 4) as u32))
+    };
+    let some = |blocks: &[Measured]| {
+        let mut params = MetricsParams { samples, ..MetricsParams::zeroed() };
+        for (owner, &Measured { pred, sim, unsup, squares, totals }) in params.owners.iter_mut().zip(blocks) {
+            let [pred, sim, unsup, squares] = [pred, sim, unsup, squares].map(run);
+            *owner = Owner { pred, sim, unsup, squares, totals, spare: [0; 3] };
+        }
+        let workgroups = [blocks.len() as u32, 1, 1];
+        Dispatch::new("metrics", pipeline("metrics"), &params, workgroups).writes(totals).reads(step).reads(measures)
+    };
+    blocks.chunks(OWNERS).map(some).collect()
 }
 
 /// Adds to `totals` the norms whose squares `update` and `weight` hold in `partials` parts each, as [`sum_of_squares`] and

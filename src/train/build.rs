@@ -9,7 +9,9 @@ use crate::kernels::reduce;
 use crate::nn::{Block, Nonlin, Shape, pad4};
 
 use super::arena::Arena;
+use super::heads::Losses;
 use super::map::{Map, MapLabels};
+use super::measures::Measures;
 use super::network::{Network, Source};
 use super::plan::Mode;
 use super::tensors::{Role, TensorTable};
@@ -20,6 +22,7 @@ pub struct Builder<'n> {
     pub network: &'n Network,
     pub batch: u32,
     tensors: TensorTable,
+    measures: Measures,
     stages: Vec<Steps>,
     open: Vec<Work>,
     instead: Option<Vec<Work>>,
@@ -39,13 +42,29 @@ pub struct Steps {
 impl<'n> Builder<'n> {
     /// Nothing yet, behind the network's persistent tensors.
     pub fn new(network: &'n Network, batch: u32) -> Self {
-        let tensors = network.tensors.clone();
-        Self { network, batch, tensors, stages: Vec::new(), open: Vec::new(), instead: None }
+        let (tensors, measures) = (network.tensors.clone(), Measures::new(network));
+        Self { network, batch, tensors, measures, stages: Vec::new(), open: Vec::new(), instead: None }
     }
 
-    /// The finished list.
-    pub fn finish(self) -> (Vec<Steps>, TensorTable) {
+    /// The finished list. What was measured joins the totals in the last stage.
+    pub fn finish(mut self) -> (Vec<Steps>, TensorTable) {
+        let close = self.measures.close(self.network, self.batch, &mut self.tensors);
+        if let (Some(last), false) = (self.stages.last_mut(), close.is_empty()) {
+            let work = Work::fixed(close);
+            last.instead.iter_mut().for_each(|instead| instead.push(work.clone()));
+            last.works.push(work);
+        }
         (self.stages, self.tensors)
+    }
+
+    /// Room for parts of a loss or of a norm, which outlive their stage.
+    pub fn measured(&mut self, bytes: u64) -> Slice {
+        self.measures.room(bytes)
+    }
+
+    /// Notes what the step measures of arena `owner`; see [`Measures::note`].
+    pub fn note_measured(&mut self, owner: usize, losses: Losses, squares: Option<Slice>) {
+        self.measures.note(owner, losses, squares);
     }
 
     /// A new activation of `elements` floats.

@@ -87,7 +87,7 @@ impl Builder<'_> {
     pub fn code_classifier(&mut self, block: &Block, features: Features) -> (Slice, HeadGradient) {
         let (scorer, projection, code) = self.code_scorer(block, features);
         let logits = self.code_scores(&scorer, features.x);
-        let rows = self.scratch(&block.name, "pred rows", projection.rows_bytes());
+        let rows = self.measured(projection.rows_bytes());
         let dlogits = self.activation(format!("{}.dlogits", block.name), scorer.map.output_len());
         let weight = self.network.losses.pred;
         self.emit([projection.cross_entropy(code, self.labels(), logits, weight, dlogits, rows)]);
@@ -101,7 +101,7 @@ impl Builder<'_> {
     pub fn code_classifier_evaluate(&mut self, block: &Block, features: Features) -> Slice {
         let (scorer, projection, code) = self.code_scorer(block, features);
         let logits = self.code_scores(&scorer, features.x);
-        let rows = self.scratch(&block.name, "pred rows", projection.rows_bytes());
+        let rows = self.measured(projection.rows_bytes());
         self.emit([projection.evaluate(code, self.labels(), logits, rows)]);
         rows
     }
@@ -164,7 +164,7 @@ impl Builder<'_> {
     /// Losses and errors of the samples.
     fn class_rows(&mut self, scorer: &Scorer<'_>, logits: Slice) -> Slice {
         let loss = self.cross_entropy(scorer);
-        let rows = self.scratch(scorer.name, "pred rows", loss.rows_bytes());
+        let rows = self.measured(loss.rows_bytes());
         self.emit([loss.evaluate(logits, self.labels(), rows)]);
         rows
     }
@@ -172,7 +172,7 @@ impl Builder<'_> {
     /// The same, with the gradient of the scores.
     fn class_losses(&mut self, scorer: &Scorer<'_>, logits: Slice, weight: f64) -> (Slice, Slice) {
         let loss = self.cross_entropy(scorer);
-        let rows = self.scratch(scorer.name, "pred rows", loss.rows_bytes());
+        let rows = self.measured(loss.rows_bytes());
         let dlogits = self.activation(format!("{}.dlogits", scorer.name), scorer.map.output_len());
         self.emit([loss.dispatch(logits, self.labels(), weight as f32, dlogits, rows)]);
         (rows, dlogits)

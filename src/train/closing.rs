@@ -1,27 +1,15 @@
-//! The close of an owner's step: its parameters updated, its losses and norms added to the totals.
-//!
-//! An arena larger than a binding is updated in stretches. Where kernels read mirrors, these are small, and each is mirrored
-//! just before: its parameters, gradients and moments then come from memory once, and the mirrors, which all stretches
-//! share, never leave the processor's cache.
+//! The close of an owner's step: its parameters updated, and what was measured noted for the totals.
 
 use crate::gpu::Slice;
 use crate::kernels::elementwise::Elementwise;
 use crate::kernels::optimizer::Optimizer;
-use crate::kernels::reduce::{self, Measured, Metrics};
+use crate::kernels::reduce;
 
 use super::build::Builder;
 use super::heads::Losses;
 
-/// Floats of a stretch. A step of the mlp (3 blocks of 1024, 6 million parameters) on two threads that share 32 MiB of cache
-/// takes 74 ms in stretches of 2^17, 71 ms of 2^18, 69 ms of 2^19 and 78 ms undivided.
-const STRETCH: u32 = 1 << 19;
-
-/// `partials` partial sums of squares, in `rows`.
-#[derive(Debug, Clone, Copy)]
-struct Squares {
-    partials: u32,
-    rows: Slice,
-}
+/// Floats that the lengths of stretches are multiples of, so that their partial sums begin where a binding may.
+const STRETCH: u64 = 1 << 19;
 
 /// Floats of an arena that are updated by one dispatch.
 #[derive(Debug, Clone, Copy)]
@@ -47,13 +35,8 @@ fn part(whole: Slice, begin: u32, len: u32) -> Slice {
 }
 
 impl Builder<'_> {
-    /// Adds the losses of an evaluation to the totals of arena `owner`.
-    pub fn close_evaluation(&mut self, owner: usize, losses: Losses) {
-        self.metrics(owner, losses, None);
-    }
-
-    /// Updates every trained tensor of arena `owner`. The step's losses and the norm of the trunk's gradient join the
-    /// totals, with `grad_stats` also the norms of the update and of the trunk's weights behind it.
+    /// Updates every trained tensor of arena `owner`. The step's losses and the norm of the trunk's gradient are noted for
+    /// the totals; with `grad_stats` the norms of the update and of the trunk's weights behind it join them here.
     pub fn close_training(&mut self, owner: usize, losses: Losses) {
         let (name, arena) = (self.network.title(owner), &self.network.arenas[owner]);
         let trunk = Slice { bytes: arena.trunk_bytes, ..arena.weights };
@@ -70,27 +53,11 @@ impl Builder<'_> {
         if let Some(before) = before {
             self.update_norms(owner, trunk, before);
         }
-        self.metrics(owner, losses, Some(gradient));
+        self.note_measured(owner, losses, Some(gradient));
     }
 
-    fn metrics(&mut self, owner: usize, losses: Losses, gradient: Option<Squares>) {
-        let network = self.network;
-        let measured = Measured {
-            pred_rows: losses.pred,
-            sim_rows: losses.sim,
-            unsup_rows: losses.unsup.map(|(rows, _)| rows),
-            partials: gradient.map(|squares| squares.rows),
-        };
-        let metrics = Metrics {
-            samples: self.batch,
-            partials: gradient.map_or(0, |squares| squares.partials),
-            unsup_parts: losses.unsup.map_or(0, |(_, parts)| parts),
-        };
-        self.emit([metrics.dispatch(measured, network.inputs.step, network.totals_of(owner))]);
-    }
-
-    /// Moves an arena by its gradients, and squares the trunk's on the way.
-    fn update(&mut self, owner: usize) -> Squares {
+    /// Moves an arena by its gradients, and squares the trunk's on the way: parts of the sum.
+    fn update(&mut self, owner: usize) -> Slice {
         let (arena, train, step) = (&self.network.arenas[owner], &self.network.train, self.network.inputs.step);
         let updates: Vec<(Stretch, Optimizer)> = self
             .stretches_of(arena.weights, arena.trunk_bytes)
@@ -99,8 +66,8 @@ impl Builder<'_> {
                 (stretch, Optimizer { len, trunk, kind: train.kind(), weight_decay: train.weight_decay as f32 })
             })
             .collect();
-        let partials = updates.iter().map(|(_, optimizer)| optimizer.partials()).sum();
-        let rows = self.scratch(self.network.title(owner), "gradient norm", 4 * u64::from(partials));
+        let partials: u32 = updates.iter().map(|(_, optimizer)| optimizer.partials()).sum();
+        let rows = self.measured(4 * u64::from(partials));
         let mut summed = 0;
         for (stretch, optimizer) in updates {
             let of = |whole: Slice| part(whole, stretch.begin, stretch.len);
@@ -109,7 +76,7 @@ impl Builder<'_> {
             summed += optimizer.partials();
             self.emit(optimizer.dispatch(step, of(arena.weights), of(arena.grads), &moments, squares));
         }
-        Squares { partials, rows }
+        rows
     }
 
     /// Adds the norms of what moved `trunk` from its copy `before`, and of `trunk` itself, to the totals.
@@ -133,14 +100,11 @@ impl Builder<'_> {
         self.emit([reduce::norms(partials, moved, weight, self.network.totals_of(owner))]);
     }
 
-    /// `arena`, the first `trunk_bytes` of which are the trunk's, in stretches: no larger than a binding, and where kernels
-    /// read mirrors small ones.
+    /// `arena`, the first `trunk_bytes` of which are the trunk's, in stretches no larger than a binding: mostly one.
     fn stretches_of(&self, arena: Slice, trunk_bytes: u64) -> Vec<Stretch> {
         let [len, trunk] = [arena.bytes, trunk_bytes].map(|bytes| (bytes / 4) as u32);
-        let bound =
-            u64::from(STRETCH).max(self.network.goal.bounds.max_binding / 4 / u64::from(STRETCH) * u64::from(STRETCH));
-        let most = if self.network.tuning.mirrored { STRETCH } else { bound.min(len.into()) as u32 };
-        stretches(len, trunk, most)
+        let most = STRETCH.max(self.network.goal.bounds.max_binding / 4 / STRETCH * STRETCH);
+        stretches(len, trunk, most.min(len.into()) as u32)
     }
 }
 
@@ -165,9 +129,10 @@ mod tests {
     /// Bindings start at multiples of 256 bytes on every adapter.
     #[test]
     fn partial_sums_of_stretches_are_aligned() {
-        assert_eq!((4 * reduce::partials(STRETCH)) % 256, 0);
-        assert_eq!((4 * STRETCH / optimizer::SPAN) % 256, 0);
-        assert_eq!(4 * STRETCH % 256, 0);
-        assert_eq!(reduce::partials(STRETCH), STRETCH / reduce::PARTIAL_SPAN, "full stretches sum alike");
+        let stretch = STRETCH as u32;
+        assert_eq!((4 * reduce::partials(stretch)) % 256, 0);
+        assert_eq!((4 * stretch / optimizer::SPAN) % 256, 0);
+        assert_eq!(4 * stretch % 256, 0);
+        assert_eq!(reduce::partials(stretch), stretch / reduce::PARTIAL_SPAN, "full stretches sum alike");
     }
 }

@@ -62,7 +62,7 @@ impl Builder<'_> {
             parameters: Slice { bytes: from(weights) + bias.bytes, ..weights },
             bias: from(weights),
             labels: self.labels(),
-            rows: self.scratch(&block.name, "pred rows", 8 * u64::from(head.batch)),
+            rows: self.measured(8 * u64::from(head.batch)),
             gradient,
         };
         let sender = Classifier {

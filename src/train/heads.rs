@@ -7,15 +7,15 @@ use crate::nn::{Block, LossUnsup};
 
 use super::build::Builder;
 
-/// Where a step's losses lie: parts that add up to each.
+/// Where a step's losses lie among the [`measures`](super::measures): parts that add up to each.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Losses {
     /// `[N, 2]`: a sample's loss at the classifier, and 1 where its answer is wrong.
     pub pred: Option<Slice>,
-    /// `[N]`: parts of the supervised similarity loss.
+    /// Parts of the supervised similarity loss.
     pub sim: Option<Slice>,
-    /// Parts of the unsupervised loss, and how many.
-    pub unsup: Option<(Slice, u32)>,
+    /// Parts of the unsupervised loss.
+    pub unsup: Option<Slice>,
 }
 
 /// The gradient of a block's activation from its heads.

@@ -110,7 +110,7 @@ impl Builder<'_> {
             }
             (None, Some(goal)) => {
                 let rows = self.match_one(block, &loss, z, goal, weights.unsup);
-                Losses { unsup: Some((rows, self.batch)), ..Losses::default() }
+                Losses { unsup: Some(rows), ..Losses::default() }
             }
             (Some(first), Some(second)) => {
                 let blend = Blend { batch: self.batch, first: weights.sim, second: weights.unsup };
@@ -119,14 +119,14 @@ impl Builder<'_> {
                 let goal = Goal { target: Target::Matrix, slice: blended };
                 let buffers = self.similarity_buffers(&block.name, &loss, z, goal.slice);
                 self.emit_similarity(&loss, &buffers, goal.target);
-                let [sim, unsup] = [(first, "sim distance"), (second, "unsup distance")].map(|(goal, what)| {
-                    let rows = self.scratch(&block.name, what, loss.rows_bytes());
+                let [sim, unsup] = [first, second].map(|goal| {
+                    let rows = self.measured(loss.rows_bytes());
                     self.emit([blend.distance(goal.target, goal.slice, buffers.matrix, rows)]);
                     rows
                 });
                 self.emit(loss.gradient(&buffers, goal.target, blend.weight() as f32));
                 self.emit_apply(&loss, &buffers);
-                Losses { sim: Some(sim), unsup: Some((unsup, self.batch)), pred: None }
+                Losses { sim: Some(sim), unsup: Some(unsup), pred: None }
             }
             (None, None) => Losses::default(),
         }
@@ -224,7 +224,7 @@ impl Builder<'_> {
             u: self.scratch(name, "u", loss.u_bytes()),
             stats: self.scratch(name, "sim stats", loss.stats_bytes()),
             matrix: self.scratch(name, "similarity", loss.matrix_bytes()),
-            rows: self.scratch(name, "sim rows", loss.rows_bytes()),
+            rows: self.measured(loss.rows_bytes()),
             df: self.scratch(name, "sim features' gradient", loss.df_bytes()),
             workspace: (workspace > 0).then(|| self.scratch(name, "sim workspace", workspace)),
             target,

@@ -23,6 +23,7 @@ mod heads;
 mod inspect;
 mod map;
 mod matching;
+mod measures;
 mod metrics;
 mod network;
 mod parts;

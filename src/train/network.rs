@@ -10,6 +10,7 @@ use crate::nn::{Block, Model, Owner, pad4};
 
 use super::arena::Arena;
 use super::fit::{Goal, Limit};
+use super::measures::Measures;
 use super::settings::{LossWeights, TrainConfig};
 use super::tensors::{Role, TensorTable};
 
@@ -68,6 +69,8 @@ pub struct Network {
     pub inputs: Inputs,
     /// Loss totals, one stretch of [`TOTALS_STRIDE`] for each arena.
     pub totals: Slice,
+    /// What a step measures for the totals; see [`super::measures`].
+    pub measures: Slice,
     /// Logits of each block's local classifier, where there is one that tells classes, then of the output layer,
     /// `[N, pad4(K)]`.
     pub logits: Vec<Option<Slice>>,
@@ -110,6 +113,7 @@ impl Network {
             step: tensors.add("input.step", Role::Input, 32),
         };
         let totals = tensors.add("totals", Role::Output, TOTALS_STRIDE * arenas.len() as u64);
+        let measures = tensors.add("measures", Role::Output, 0);
         let row = 4 * batch * pad4(model.config.num_classes) as u64;
         let mut logits: Vec<Option<Slice>> = model
             .blocks
@@ -121,10 +125,27 @@ impl Network {
             .collect();
         logits.push(Some(tensors.add("output.logits", Role::Output, row)));
         let losses = LossWeights::new(&model.config, &train);
-        let phase = train.is_greedy().then_some(0);
         let whole = 0..model.blocks.len();
-        let goal = Goal::default();
-        Self { model, train, losses, tuning, goal, source, tensors, arenas, inputs, totals, logits, phase, whole }
+        let mut network = Self {
+            model,
+            train,
+            losses,
+            tuning,
+            goal: Goal::default(),
+            source,
+            tensors,
+            arenas,
+            inputs,
+            totals,
+            measures,
+            logits,
+            phase: None,
+            whole,
+        };
+        network.measures.bytes = Measures::most_bytes(&network, batch as u32);
+        network.tensors.resize(measures.tensor, network.measures.bytes);
+        network.phase = network.train.is_greedy().then_some(0);
+        network
     }
 
     /// The same, whose plans keep to another goal.

@@ -11,9 +11,9 @@ use super::map::{Map, MapLabels};
 const RECON: MapLabels = MapLabels { forward: "recon forward", input: "recon dX", weight: "recon dW" };
 
 impl Builder<'_> {
-    /// The loss of reconstructing `x`, what entered the block's map, from activation `a`: parts of the loss and how many,
-    /// and the gradient of `a`.
-    pub fn reconstruction(&mut self, block: &Block, a: Slice, x: Slice) -> ((Slice, u32), Slice) {
+    /// The loss of reconstructing `x`, what entered the block's map, from activation `a`: parts of the loss, and the
+    /// gradient of `a`.
+    pub fn reconstruction(&mut self, block: &Block, a: Slice, x: Slice) -> (Slice, Slice) {
         let (name, arena) = (&block.name, self.arena(block));
         let weight = arena.weight("recon.weight").expect("a recon head has weights");
         let bias = arena.weight("recon.bias").expect("a recon head has a bias");
@@ -25,7 +25,7 @@ impl Builder<'_> {
             activation: self.nonlinearity(),
         };
         let z = self.activation(format!("{name}.recon"), loss.len);
-        let rows = self.scratch(name, "recon rows", loss.partials_bytes());
+        let rows = self.measured(loss.partials_bytes());
         let emit_loss = |builder: &mut Self| builder.emit([loss.dispatch(x, z, rows, builder.network.losses.unsup)]);
         let da = match self.block_map(block).0 {
             Map::Conv(conv) => {
@@ -52,6 +52,6 @@ impl Builder<'_> {
         };
         let channels = pad4(block.in_shape.c) as u32;
         self.column_sum([(loss.len / u64::from(channels)) as u32, channels], z, dbias, name);
-        ((rows, loss.partials()), da)
+        (rows, da)
     }
 }

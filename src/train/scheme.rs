@@ -114,7 +114,7 @@ fn close_output(builder: &mut Builder<'_>, rows: Slice, mode: Mode) {
     let losses = Losses { pred: Some(rows), ..Losses::default() };
     match mode {
         Mode::Train => builder.close_training(owner, losses),
-        Mode::Evaluate => builder.close_evaluation(owner, losses),
+        Mode::Evaluate => builder.note_measured(owner, losses, None),
         Mode::Inspect => {}
     }
     builder.close_stage("output");

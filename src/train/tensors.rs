@@ -63,6 +63,11 @@ impl TensorTable {
         Slice { tensor, offset: 0, bytes }
     }
 
+    /// Gives a tensor another size.
+    pub fn resize(&mut self, id: TensorId, bytes: u64) {
+        self.infos[id.0 as usize].bytes = bytes;
+    }
+
     /// Forgets all but the first `len`.
     pub fn truncate(&mut self, len: usize) {
         self.infos.truncate(len);

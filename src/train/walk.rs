@@ -71,7 +71,7 @@ impl Builder<'_> {
                     }
                     let pass = self.block_forward(block, at.x, at.tap, mode, heads);
                     if mode == Mode::Evaluate && block.heads.pred && heads == WithHeads::Yes {
-                        self.close_evaluation(block.index, pass.heads.losses);
+                        self.note_measured(block.index, pass.heads.losses, None);
                     }
                     at.x = pass.out;
                     tape.push(Pass::Block(Box::new(pass)));

@@ -1,9 +1,10 @@
 //! Column sums, sums of squares, and the totals that close a block's step.
 
 use bytemuck::cast;
+use predsim::gpu::Slice;
 use predsim::kernels::StepParams;
 use predsim::kernels::reduce::{
-    MAX_PARTIALS, Measured, Metrics, TOTAL_WORDS, column_sum, column_sum_workspace_bytes, norms, partials,
+    MAX_PARTIALS, Measured, TOTAL_WORDS, column_sum, column_sum_workspace_bytes, metrics, norms, partials,
     sum_of_squared_differences, sum_of_squares,
 };
 use proptest::prelude::*;
@@ -56,55 +57,115 @@ proptest! {
 
     #[test]
     fn metrics_add_up(
-        samples in 1usize..200, parts in 1usize..300, bits in 0u8..16, steps in 1usize..4, seed in any::<u64>(),
+        samples in 1usize..200, parts in 1usize..300, blocks in 1usize..70, steps in 1usize..4, seed in any::<u64>(),
     ) {
-        let [has_pred, has_sim, has_norm, has_unsup] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
-        let pred: Vec<f32> = random(seed, 2 * samples)
-            .iter()
-            .enumerate()
-            .map(|(i, v)| if i % 2 == 0 { v + 1.0 } else { f32::from(*v > 0.0) })
-            .collect();
-        let sim: Vec<f32> = random(seed ^ 1, samples).iter().map(|v| (v + 1.0) / samples as f32).collect();
-        let norm: Vec<f32> = random(seed ^ 2, parts).iter().map(|v| v * v).collect();
-        let mut lab = FencedLab::new();
-        let step = lab.tensor(&[StepParams::default()]);
-        let totals = lab.tensor(&[0u32; TOTAL_WORDS]);
-        let unsup = random(seed ^ 3, parts + 7);
-        let measured = Measured {
-            pred_rows: has_pred.then(|| lab.tensor(&pred)),
-            sim_rows: has_sim.then(|| lab.tensor(&sim)),
-            unsup_rows: has_unsup.then(|| lab.tensor(&unsup)),
-            partials: has_norm.then(|| lab.tensor(&norm)),
-        };
-        let metrics = Metrics { samples: samples as u32, partials: parts as u32, unsup_parts: parts as u32 + 7 };
-        let [update, weight] = [&norm, &norm].map(|values| lab.tensor(values));
-        let step_dispatches = [
-            metrics.dispatch(measured, step, totals),
-            norms(parts as u32, update, weight, totals),
-        ];
-        lab.run(vec![step_dispatches; steps].concat());
-        let sum = |has: bool, values: &mut dyn Iterator<Item = f32>| if has { values.map(f64::from).sum() } else { 0.0 };
-        let want = [
-            samples as f64,
-            sum(has_pred, &mut pred.iter().step_by(2).copied()),
-            sum(has_pred, &mut pred.iter().skip(1).step_by(2).copied()),
-            sum(has_sim, &mut sim.iter().copied()) * samples as f64,
-            sum(has_norm, &mut norm.iter().copied()).sqrt(),
-            1.0,
-            0.0,
-            sum(has_unsup, &mut unsup.iter().copied()) * samples as f64,
-            sum(true, &mut norm.iter().copied()).sqrt(),
-            sum(true, &mut norm.iter().copied()).sqrt(),
-        ];
-        let got: Vec<f32> = lab.read(totals);
-        for (word, want) in want.iter().enumerate() {
-            // A sum that cancels is judged by the size of its terms.
-            let size = if word == 7 { samples as f64 * (parts as f64).sqrt() } else { want.abs() };
-            let off = (f64::from(got[word]) - want * steps as f64).abs();
-            prop_assert!(off <= 1e-5 * (steps as f64) * size.max(1e-30), "total {}: {}, want {}", word, got[word], want);
-        }
-        prop_assert_eq!([6, 10, 11].map(|word| got[word].to_bits()), [0; 3]);
+        check_metrics(samples, parts, blocks, steps, seed);
     }
+}
+
+/// What a block measures: pred rows, parts of the sim loss, of the unsup loss, and of a squared norm; without those whose bit
+/// of its number is not set.
+struct Block {
+    runs: [Vec<f32>; 4],
+}
+
+impl Block {
+    fn new(number: usize, samples: usize, parts: usize, seed: u64) -> Self {
+        let judged = random(seed, 2 * samples);
+        let pred = judged.iter().enumerate().map(|(i, v)| if i % 2 == 0 { v + 1.0 } else { f32::from(*v > 0.0) });
+        let runs = [
+            pred.collect(),
+            random(seed ^ 1, samples).iter().map(|v| (v + 1.0) / samples as f32).collect(),
+            random(seed ^ 2, parts + 7).iter().map(|v| v + 1.0).collect(),
+            random(seed ^ 3, parts).iter().map(|v| v * v).collect(),
+        ];
+        let mut bit = 0;
+        Self {
+            runs: runs.map(|run: Vec<f32>| {
+                bit += 1;
+                if (number + 1) >> (bit - 1) & 1 == 1 { run } else { Vec::new() }
+            }),
+        }
+    }
+
+    /// Its totals after one step.
+    fn totals(&self, samples: usize) -> [f64; TOTAL_WORDS] {
+        let sum = |values: &mut dyn Iterator<Item = &f32>| values.map(|&v| f64::from(v)).sum::<f64>();
+        let [pred, sim, unsup, squares] = &self.runs;
+        let n = samples as f64;
+        let mut totals = [0.0; TOTAL_WORDS];
+        totals[..6].copy_from_slice(&[
+            n,
+            sum(&mut pred.iter().step_by(2)),
+            sum(&mut pred.iter().skip(1).step_by(2)),
+            sum(&mut sim.iter()) * n,
+            sum(&mut squares.iter()).sqrt(),
+            1.0,
+        ]);
+        totals[7] = sum(&mut unsup.iter()) * n;
+        totals
+    }
+}
+
+fn check_metrics(samples: usize, parts: usize, blocks: usize, steps: usize, seed: u64) {
+    let blocks: Vec<Block> =
+        (0..blocks).map(|number| Block::new(number, samples, parts, seed.wrapping_add(number as u64))).collect();
+    // Totals lie further apart than they are long.
+    let stride = 16;
+    let (measures, measured) = together(&blocks, stride);
+    let mut lab = FencedLab::new();
+    let step = lab.tensor(&[StepParams::default()]);
+    let totals = lab.tensor(&vec![0u32; stride * blocks.len()]);
+    let measures = lab.tensor(&measures);
+    let measured: Vec<Measured> = measured.iter().map(|place| place(measures)).collect();
+    let close = metrics(samples as u32, &measured, measures, step, totals);
+    lab.run(vec![close; steps].concat());
+    let got: Vec<u32> = lab.read(totals);
+    for (number, (got, block)) in got.chunks(stride).zip(&blocks).enumerate() {
+        for (word, want) in block.totals(samples).iter().enumerate() {
+            let off = (f64::from(f32::from_bits(got[word])) - want * steps as f64).abs();
+            assert!(off <= 1e-5 * steps as f64 * want, "block {number}, total {word}: {}, want {want}", got[word]);
+        }
+        assert_eq!(got[TOTAL_WORDS..], [0; 4], "behind the totals of block {number}");
+    }
+}
+
+/// The runs of all blocks behind each other, each behind a gap that must not count; and for each block what says where its
+/// runs lie in a tensor of them.
+fn together(blocks: &[Block], stride: usize) -> (Vec<f32>, Vec<impl Fn(Slice) -> Measured + use<>>) {
+    let mut all = Vec::new();
+    let mut place = |run: &Vec<f32>| {
+        all.extend([1e9; 3]);
+        let first = all.len();
+        all.extend(run);
+        (!run.is_empty()).then_some([first, run.len()])
+    };
+    let places: Vec<_> = blocks.iter().map(|block| block.runs.each_ref().map(&mut place)).collect();
+    let measured = places.into_iter().enumerate().map(|(number, runs)| {
+        move |tensor: Slice| {
+            let [pred, sim, unsup, squares] = runs.map(|run| {
+                run.map(|run| {
+                    let [offset, bytes] = run.map(|floats| 4 * floats as u64);
+                    Slice { offset: tensor.offset + offset, bytes, ..tensor }
+                })
+            });
+            Measured { pred, sim, unsup, squares, totals: (stride * number) as u32 }
+        }
+    });
+    let measured = measured.collect();
+    (all, measured)
+}
+
+#[test]
+fn norms_add_up() {
+    let parts = [3.0f32, 1.0, 4.0, 1.0, 7.0];
+    let mut lab = FencedLab::new();
+    let totals = lab.tensor(&[0u32; TOTAL_WORDS]);
+    let [update, weight] = [parts, parts.map(|v| 4.0 * v)].map(|values| lab.tensor(&values));
+    lab.run(vec![norms(5, update, weight, totals); 3]);
+    let got: Vec<f32> = lab.read(totals);
+    assert_eq!(got[8..], [12.0, 24.0, 0.0, 0.0]);
+    assert_eq!(got[..8], [0.0; 8]);
 }
 
 #[test]
@@ -121,13 +182,13 @@ fn first_bad_step(input: usize, bad: f32) -> u32 {
     let mut dispatches = Vec::new();
     for number in 40..43 {
         let step = lab.tensor(&[StepParams { number, ..StepParams::default() }]);
-        let mut values = [vec![1.0f32; 10], vec![1.0; 5], vec![1.0; 3], vec![1.0; 4]];
+        let mut runs = [vec![1.0f32; 10], vec![1.0; 5], vec![1.0; 4], vec![1.0; 3]];
         if number > 40 {
-            values[input][2] = bad;
+            runs[input][2] = bad;
         }
-        let [pred_rows, sim_rows, partials, unsup_rows] = values.map(|v| Some(lab.tensor(&v)));
-        let measured = Measured { pred_rows, sim_rows, unsup_rows, partials };
-        dispatches.push(Metrics { samples: 5, partials: 3, unsup_parts: 4 }.dispatch(measured, step, totals));
+        let (measures, measured) = together(&[Block { runs }], TOTAL_WORDS);
+        let measures = lab.tensor(&measures);
+        dispatches.extend(metrics(5, &[measured[0](measures)], measures, step, totals));
     }
     lab.run(dispatches);
     lab.read::<u32>(totals)[6]
