@@ -8,8 +8,9 @@ mod support;
 use criterion::{Criterion, criterion_group, criterion_main};
 use predsim::gpu::Lab;
 use predsim::kernels::Activation;
-use predsim::kernels::batchnorm::{BatchNorm, Normalised};
+use predsim::kernels::batchnorm::{BatchNorm, MOMENTUM, Normalised};
 use predsim::kernels::batchnorm_backward::Upstream;
+use predsim::kernels::batchnorm_few::Sender;
 use predsim::kernels::pool::PoolGeometry;
 use rows::measure;
 
@@ -40,6 +41,12 @@ fn batchnorm(criterion: &mut Criterion) {
         measure(criterion, &gpu, &lab, &name("backward, dense"), 5 * bytes, &backward);
         let backward = norm.backward(of, upstream, daffine, workspace);
         measure(criterion, &gpu, &lab, &name("backward, dense and pooled"), 5 * bytes, &backward);
+        if norm.is_few() {
+            let forward = norm.few_forward(MOMENTUM, of, running, h);
+            measure(criterion, &gpu, &lab, &name("of few rows"), 4 * bytes, &[forward]);
+            let backward = norm.few_backward(of, [gradient, affine, daffine], true, Sender::Nobody);
+            measure(criterion, &gpu, &lab, &name("of few rows, backward"), 5 * bytes, &[backward]);
+        }
     }
 }
 

@@ -86,8 +86,8 @@ fn settle(local: u32, strip: u32) {
     }
 }
 
-// A lane's share of a bias's gradient: every LANES-th row of vec4 `score` of the gradient of the scores. In one loop over all
-// rows lavapipe would inline their number, and so compile the kernel anew, and keep it, in every dispatch.
+// A lane's share of a bias's gradient: every LANES-th row of vec4 `score` of the gradient of the scores. One loop over all
+// rows Mesa's software driver would compile anew in every dispatch; see DEVELOPERS.md.
 fn share_bias(lane: u32, score: u32) {
     var sum = vec4<f32>(0.0);
     for (var row = lane; row < p.rows; row += LANES) {

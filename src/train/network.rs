@@ -69,7 +69,7 @@ pub struct Network {
     pub inputs: Inputs,
     /// Loss totals, one stretch of [`TOTALS_STRIDE`] for each arena.
     pub totals: Slice,
-    /// What a step measures for the totals; see [`super::measures`].
+    /// Parts of losses and of norms, which the last dispatch of a step adds to the totals.
     pub measures: Slice,
     /// Logits of each block's local classifier, where there is one that tells classes, then of the output layer,
     /// `[N, pad4(K)]`.
