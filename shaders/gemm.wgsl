@@ -1,8 +1,9 @@
 // Matrix products C[m, n] = A B (+ bias), row-major, f32. Constants: OP says how A and B lie (0: A[m, k] B[k, n],
-// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); BIAS; COLUMNS; the subgroup family's SPREAD, the workgroup family's SIDE.
+// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); BIAS; BATCHED; COLUMNS; the subgroup family's SPREAD, the workgroup family's SIDE.
 //
 // Workgroup z of the grid takes the k from z * chunk on: a long sum over few outputs is split, for parallelism and for
-// accuracy, and its parts, one matrix behind the other, are added up by `sum_parts`.
+// accuracy, and its parts, one matrix behind the other, are added up by `sum_parts`. BATCHED, for OP 0 alone: it takes
+// product z, all k of it; A, B and C are as many matrices, one behind the other.
 
 struct Params {
     m: u32,
@@ -23,6 +24,20 @@ var<private> part: u32;
 var<private> bias_x: vec4<f32>;
 var<private> bias_y: vec4<f32>;
 
+// The k that workgroup z takes.
+struct Span {
+    begin: u32,
+    end: u32,
+}
+
+fn span_of(z: u32) -> Span {
+    if (BATCHED == 1u) {
+        return Span(0u, params.k);
+    }
+    let begin = z * params.chunk;
+    return Span(begin, min(begin + params.chunk, params.k));
+}
+
 // The first of four k.
 struct Step {
     k: u32,
@@ -34,7 +49,8 @@ struct Anchor {
 }
 
 fn anchor_of(row: u32) -> Anchor {
-    return Anchor(min(row, params.m - 1u) * (params.k / 4u));
+    let first = select(0u, part * params.m, BATCHED == 1u);
+    return Anchor((first + min(row, params.m - 1u)) * (params.k / 4u));
 }
 
 fn load_row(anchor: Anchor, at: Step) -> vec4<f32> {
@@ -76,6 +92,10 @@ fn load_column(k: u32, column: u32) -> mat4x4<f32> {
         let k4 = params.k / 4u;
         let first = 4u * column * k4 + k / 4u;
         return transpose(mat4x4<f32>(b(first), b(first + k4), b(first + 2u * k4), b(first + 3u * k4)));
+    }
+    if (BATCHED == 1u) {
+        let first = (part * params.k + k) * params.n4 + column;
+        return mat4x4<f32>(b(first), b(first + params.n4), b(first + 2u * params.n4), b(first + 3u * params.n4));
     }
     return mat4x4<f32>(
         b(k * params.n4 + column), load_sample(k + 1u, column), load_sample(k + 2u, column), load_sample(k + 3u, column),

@@ -8,16 +8,16 @@ fn compute(tile_number: u32, z: u32, local: u32) {
     part = z;
     let x = min(place.column_x, params.n4 - 1u);
     let y = min(place.column_y, params.n4 - 1u);
-    let end = min((part + 1u) * params.chunk, params.k);
+    let span = span_of(z);
     var tile: Tile;
     if (OP == 2u) {
         let quads = quads_of(place.row, local);
-        for (var k = part * params.chunk; k < end; k += 4u) {
+        for (var k = span.begin; k < span.end; k += 4u) {
             tile = tile_step_across(tile, quads, Step(k), load_columns(k, x, y));
         }
     } else {
         let anchors = anchors_of(place.row, local);
-        for (var k = part * params.chunk; k < end; k += 4u) {
+        for (var k = span.begin; k < span.end; k += 4u) {
             tile = tile_step(tile, anchors, Step(k), load_columns(k, x, y));
         }
     }

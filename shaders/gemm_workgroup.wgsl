@@ -4,8 +4,9 @@ const A_ALONG: bool = OP != 2u;
 const B_ALONG: bool = OP == 1u;
 
 fn groups_of(z: u32) -> Groups {
-    let begin = z * params.chunk;
-    return Groups(begin / 4u, (min(begin + params.chunk, params.k) + 3u) / 4u);
+    part = z;
+    let span = span_of(z);
+    return Groups(span.begin / 4u, (span.end + 3u) / 4u);
 }
 
 fn bounds() -> Bounds {

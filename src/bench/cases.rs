@@ -1,11 +1,12 @@
 //! What is timed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::gpu::{Dispatch, GpuError, Lab, Slice, TensorId};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::gemm::{Gemm, Op};
 use crate::kernels::tuning::Tuning;
+use crate::kernels::winograd::Winograd;
 use crate::train::{Mode, Network, Plan, Pool};
 
 /// Sides of the square matrix products.
@@ -65,7 +66,7 @@ impl Case {
     /// Whether it is a product of matrices or a convolution, of which there are several variants.
     pub fn has_variants(&self) -> bool {
         let mut names = self.dispatches.iter().map(|dispatch| dispatch.pipeline.shader.name);
-        names.any(|name| name.starts_with("gemm.") || name.starts_with("conv2d."))
+        names.any(|name| ["gemm.", "conv2d.", "winograd"].iter().any(|own| name.starts_with(own)))
     }
 
     fn slices(&self) -> impl Iterator<Item = Slice> {
@@ -126,28 +127,42 @@ fn convolution(conv: &Conv2d) -> [Case; 3] {
         format!("conv {what} 3x3 {cin}->{cout} at {height}x{height}, batch {batch}")
     };
     let weight = conv.backward_weight("conv dW", [x, y], w, workspace(conv.workspace_bytes()));
-    [
-        Case::new(name("forward"), conv.forward("conv forward", x, w, Some(bias), y)),
-        Case::new(name("dX"), conv.backward_input("conv dX", y, w, x)),
-        Case::new(name("dW"), weight),
-    ]
+    let mut spare = 4..;
+    let mut room = |_, bytes| tensor(spare.next().unwrap_or_default(), bytes / 4);
+    let (forward, input) = match Winograd::of(conv) {
+        Some(winograd) => (
+            winograd.forward("conv forward", x, w, Some(bias), y, &mut room),
+            winograd.backward_input("conv dX", y, w, x, &mut room),
+        ),
+        None => (conv.forward("conv forward", x, w, Some(bias), y), conv.backward_input("conv dX", y, w, x)),
+    };
+    [Case::new(name("forward"), forward), Case::new(name("dX"), input), Case::new(name("dW"), weight)]
 }
 
-/// Each different dispatch of a training step of `batch` samples, named after the block that it comes from first.
+/// Each different kernel call of a training step of `batch` samples, all dispatches of it, named after the block that it comes
+/// from first. The calls of plans that differ in their tuning alone have the same names.
 pub fn of_network(title: &str, network: &Network, batch: u32) -> Vec<Case> {
     let plan = Plan::new(network, Mode::Train, batch, &mut Pool::default()).expect("nothing limits its memory");
     let mut seen = HashSet::new();
+    let mut named: HashMap<String, usize> = HashMap::new();
     let mut cases = Vec::new();
     for stage in &plan.stages {
-        for dispatch in &stage.dispatches {
-            let sizes: Vec<u64> = dispatch.bindings.iter().map(|binding| binding.slice.bytes).collect();
-            if seen.insert((dispatch.pipeline.label(), dispatch.params.clone(), sizes)) {
-                let name = format!("{title} {} {}", stage.name, dispatch.label);
-                cases.push(Case::new(name, vec![dispatch.clone()]));
+        for call in stage.dispatches.chunk_by(|one, next| one.label == next.label) {
+            if seen.insert(call.iter().map(identity).collect::<Vec<_>>()) {
+                let name = format!("{title} {} {}", stage.name, call[0].label);
+                let count = named.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
+                let name = if *count > 1 { format!("{name} ({count})") } else { name };
+                cases.push(Case::new(name, call.to_vec()));
             }
         }
     }
     cases
+}
+
+/// What a dispatch does, wherever its tensors are.
+fn identity(dispatch: &Dispatch) -> (String, Vec<u8>, Vec<u64>) {
+    let sizes = dispatch.bindings.iter().map(|binding| binding.slice.bytes).collect();
+    (dispatch.pipeline.label(), dispatch.params.clone(), sizes)
 }
 
 #[cfg(test)]

@@ -140,9 +140,8 @@ fn time(
     let bar = progress::styled(bar, "timing kernels {wide_bar} {pos}/{len}");
     let start = Instant::now();
     for product in products.iter().filter(worth) {
-        let same =
-            |cases: &[Case]| cases.iter().position(|case| case.name == product.name && case.flops() == product.flops());
-        // A product that not all of them do in one dispatch of that name is no comparison.
+        let same = |cases: &[Case]| cases.iter().position(|case| case.name == product.name);
+        // A product that not all of them do is no comparison.
         let all: Option<Vec<usize>> = contestants.iter().map(|(_, cases, _)| same(cases)).collect();
         for ((_, cases, seconds), index) in contestants.iter_mut().zip(all.into_iter().flatten()) {
             *seconds += bench::measure(gpu, &cases[index], Clock::of(gpu), effort)?.seconds;

@@ -196,7 +196,7 @@ impl Gemm {
         let out = if split { workspace.expect("a split product needs a workspace") } else { c };
         let own_bias = bias.filter(|_| !split);
         let product = tiling
-            .dispatch(label, shader, constants(self.op, own_bias.is_some()), &params, [a, b])
+            .dispatch(label, shader, constants(self.op, own_bias.is_some(), false), &params, [a, b])
             .reads(own_bias.unwrap_or(b))
             .writes(out)
             .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k));
@@ -204,6 +204,20 @@ impl Gemm {
             return vec![product];
         }
         vec![product, sum_parts(label, [self.m * n4, n4, tiling.parts], out, bias, c)]
+    }
+
+    /// As many products at once: `A [count, m, k]`, `B [count, k, n]`, `C [count, m, n]`. For [`Op::Nn`] alone, and not
+    /// split.
+    pub(super) fn each_of(&self, count: u32, label: &'static str, operands: [Slice; 2], c: Slice) -> Dispatch {
+        let n4 = self.n / 4;
+        let tiling = Tiling { parts: count, ..Tiling::new(self.tuning, self.m, n4, 0) };
+        let Tiling { column_tiles, across, .. } = tiling;
+        let params = Params { m: self.m, n4, k: self.k, chunk: self.k, column_tiles, across, spare: [0; 2] };
+        tiling
+            .dispatch(label, shader, constants(Op::Nn, false, true), &params, operands)
+            .reads(operands[1])
+            .writes(c)
+            .flops(2 * u64::from(count) * u64::from(self.m) * u64::from(self.n) * u64::from(self.k))
     }
 }
 
@@ -218,8 +232,8 @@ fn shader(family: Family) -> Shader {
     }
 }
 
-fn constants(op: Op, bias: bool) -> Constants {
-    vec![("OP", op as u32), ("BIAS", u32::from(bias))]
+fn constants(op: Op, bias: bool, batched: bool) -> Constants {
+    vec![("OP", op as u32), ("BIAS", u32::from(bias)), ("BATCHED", u32::from(batched))]
 }
 
 fn pipeline(shader: Shader, constants: Constants) -> Pipeline {
@@ -239,9 +253,9 @@ pub(super) fn family_variants(shader: fn(Family) -> Shader, constants: &[Constan
 
 /// Every pipeline that the dispatches above can ask for.
 pub fn variants() -> Vec<Pipeline> {
-    let mut own = Vec::new();
+    let mut own = vec![constants(Op::Nn, false, true)];
     for op in [Op::Nn, Op::Nt, Op::Tn] {
-        own.extend([false, true].map(|bias| constants(op, bias)));
+        own.extend([false, true].map(|bias| constants(op, bias, false)));
     }
     [vec![sum_parts_pipeline()], family_variants(shader, &own)].concat()
 }

@@ -27,6 +27,7 @@ pub mod similarity_blend;
 mod step;
 mod sweep;
 pub mod tuning;
+pub mod winograd;
 
 pub use activation::Activation;
 pub use step::StepParams;
@@ -62,6 +63,7 @@ pub fn all_variants() -> Vec<Pipeline> {
         reduce::variants(),
         similarity::variants(),
         similarity_blend::variants(),
+        winograd::variants(),
     ]
     .concat();
     let mirrored = |pipeline: &Pipeline| Pipeline { texels: true, ..pipeline.clone() };

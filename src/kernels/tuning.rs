@@ -32,6 +32,19 @@ pub struct Tuning {
     /// Whether an invocation of the direct family makes two vec4 columns of wide products. That saves loads, and takes a
     /// second pipeline of every kind of product.
     pub wide: bool,
+    /// How convolutions of 3x3 taps are computed.
+    pub filtering: Filtering,
+}
+
+/// How convolutions of 3x3 taps are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Filtering {
+    /// Tap by tap.
+    Direct,
+    /// [Winograd's way](super::winograd) with tiles of 2x2 outputs: less arithmetic, more memory.
+    Winograd2,
+    /// The same with tiles of 4x4 outputs: still less arithmetic, and rounding errors ten times as large.
+    Winograd4,
 }
 
 /// The environment variable that names the tuning to take, whatever fits the adapter.
@@ -54,23 +67,30 @@ fn names() -> String {
 
 impl Tuning {
     /// Every way to compute products, by name.
-    pub const NAMED: [(&'static str, Self); 6] = [
+    pub const NAMED: [(&'static str, Self); 10] = [
         ("direct", Self::portable()),
         ("direct-narrow", Self { wide: false, ..Self::portable() }),
         ("direct-mirrored", Self { mirrored: true, ..Self::portable() }),
         ("subgroup8", Self { mirrored: false, ..Self::subgroup8() }),
         ("subgroup8-mirrored", Self::subgroup8()),
         ("workgroup", Self { family: Family::Workgroup, ..Self::portable() }),
+        ("direct-winograd2", Self { filtering: Filtering::Winograd2, ..Self::portable() }),
+        ("subgroup8-winograd2", Self { filtering: Filtering::Winograd2, ..Self::subgroup8() }),
+        ("subgroup8-winograd4", Self { filtering: Filtering::Winograd4, ..Self::subgroup8() }),
+        (
+            "workgroup-winograd4",
+            Self { family: Family::Workgroup, filtering: Filtering::Winograd4, ..Self::portable() },
+        ),
     ];
 
     /// For any adapter, the browser's included.
     pub const fn portable() -> Self {
-        Self { family: Family::Direct, workgroups: 256, mirrored: false, wide: true }
+        Self { family: Family::Direct, workgroups: 256, mirrored: false, wide: true, filtering: Filtering::Direct }
     }
 
     /// For the software driver, whose subgroups have eight lanes.
     pub const fn subgroup8() -> Self {
-        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true, wide: false }
+        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true, wide: false, filtering: Filtering::Direct }
     }
 
     /// What fits `gpu`: subgroups of eight and mirrors on a software driver that has them, else the portable one. A

@@ -267,7 +267,9 @@ impl Builder<'_> {
                 let rows = part.samples * per_sample;
                 let one = part.scratch(&name, "ones", 4 * u64::from(rows * ONES));
                 let mut all = vec![batchnorm_weight::ones(rows, one)];
-                all.extend(map.backward_weight(SUM_X, x, one, sum, |b| part.scratch(&name, "sum of x partials", b)));
+                all.extend(map.backward_weight(SUM_X, x, one, sum, |what, bytes| {
+                    part.scratch(&name, &format!("sum of x: {what}"), bytes)
+                }));
                 all
             })
         });

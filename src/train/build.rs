@@ -239,7 +239,9 @@ impl<'n> Builder<'n> {
         let name = name.to_owned();
         self.emit_map(*map, move |map, part| {
             let (x, y) = (part.of(x), part.of(y));
-            map.forward(labels, x, weight, bias, y, |b| part.scratch(&name, "forward partials", b))
+            map.forward(labels, x, weight, bias, y, |what, bytes| {
+                part.scratch(&name, &format!("forward: {what}"), bytes)
+            })
         });
     }
 
@@ -258,7 +260,7 @@ impl<'n> Builder<'n> {
         self.emit_map(*map, move |map, part| {
             let (x, dy) = (part.of(x), part.of(dy));
             part.sum(&name, dw, |part, dw| {
-                map.backward_weight(labels, x, dy, dw, |b| part.scratch(&name, "dW partials", b))
+                map.backward_weight(labels, x, dy, dw, |what, bytes| part.scratch(&name, &format!("dW: {what}"), bytes))
             })
         });
     }
@@ -269,7 +271,7 @@ impl<'n> Builder<'n> {
         let name = name.to_owned();
         self.emit_map(*map, move |map, part| {
             let (dy, dx) = (part.of(dy), part.of(dx));
-            map.backward_input(labels, dy, weight, dx, |b| part.scratch(&name, "dX partials", b))
+            map.backward_input(labels, dy, weight, dx, |what, bytes| part.scratch(&name, &format!("dX: {what}"), bytes))
         });
         dx
     }

@@ -5,6 +5,7 @@ use crate::gpu::{Dispatch, Slice};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::gemm::{Gemm, Op};
 use crate::kernels::tuning::Tuning;
+use crate::kernels::winograd::Winograd;
 
 /// The map of a block, a similarity head or a classifier, for a batch. Sizes are the device's, padded.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,9 @@ pub enum Map {
         tuning: Tuning,
     },
 }
+
+/// What is in the workspace of a split sum.
+const PARTS: &str = "partials";
 
 /// Labels of a map's three dispatches, for tables and profiles.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +83,7 @@ impl Map {
         }
     }
 
-    /// `y = map(x) + bias`
+    /// `y = map(x) + bias`. Here and below, `room` makes tensors that nothing else uses, by what is in them and their bytes.
     pub fn forward(
         &self,
         labels: MapLabels,
@@ -87,13 +91,16 @@ impl Map {
         weight: Slice,
         bias: Option<Slice>,
         y: Slice,
-        workspace: impl FnOnce(u64) -> Slice,
+        room: impl FnMut(&'static str, u64) -> Slice,
     ) -> Vec<Dispatch> {
         match self {
-            Self::Conv(conv) => conv.forward(labels.forward, x, weight, bias, y),
+            Self::Conv(conv) => match Winograd::of(conv) {
+                Some(winograd) => winograd.forward(labels.forward, x, weight, bias, y, room),
+                None => conv.forward(labels.forward, x, weight, bias, y),
+            },
             Self::Dense { batch, fan_in, fan_out, tuning } => {
                 let gemm = Gemm { m: *batch, n: *fan_out, k: *fan_in, op: Op::Nn, tuning: *tuning };
-                product(&gemm, labels.forward, [x, weight], bias, y, workspace)
+                product(&gemm, labels.forward, [x, weight], bias, y, room)
             }
         }
     }
@@ -105,13 +112,16 @@ impl Map {
         dy: Slice,
         weight: Slice,
         dx: Slice,
-        workspace: impl FnOnce(u64) -> Slice,
+        room: impl FnMut(&'static str, u64) -> Slice,
     ) -> Vec<Dispatch> {
         match self {
-            Self::Conv(conv) => conv.backward_input(labels.input, dy, weight, dx),
+            Self::Conv(conv) => match Winograd::of(conv) {
+                Some(winograd) => winograd.backward_input(labels.input, dy, weight, dx, room),
+                None => conv.backward_input(labels.input, dy, weight, dx),
+            },
             Self::Dense { batch, fan_in, fan_out, tuning } => {
                 let gemm = Gemm { m: *batch, n: *fan_in, k: *fan_out, op: Op::Nt, tuning: *tuning };
-                product(&gemm, labels.input, [dy, weight], None, dx, workspace)
+                product(&gemm, labels.input, [dy, weight], None, dx, room)
             }
         }
     }
@@ -123,16 +133,16 @@ impl Map {
         x: Slice,
         dy: Slice,
         dw: Slice,
-        workspace: impl FnOnce(u64) -> Slice,
+        mut room: impl FnMut(&'static str, u64) -> Slice,
     ) -> Vec<Dispatch> {
         match self {
             Self::Conv(conv) => {
                 let bytes = conv.workspace_bytes();
-                conv.backward_weight(labels.weight, [x, dy], dw, (bytes > 0).then(|| workspace(bytes)))
+                conv.backward_weight(labels.weight, [x, dy], dw, (bytes > 0).then(|| room(PARTS, bytes)))
             }
             Self::Dense { batch, fan_in, fan_out, tuning } => {
                 let gemm = Gemm { m: *fan_in, n: *fan_out, k: *batch, op: Op::Tn, tuning: *tuning };
-                product(&gemm, labels.weight, [x, dy], None, dw, workspace)
+                product(&gemm, labels.weight, [x, dy], None, dw, room)
             }
         }
     }
@@ -144,8 +154,8 @@ fn product(
     operands: [Slice; 2],
     bias: Option<Slice>,
     c: Slice,
-    workspace: impl FnOnce(u64) -> Slice,
+    mut room: impl FnMut(&'static str, u64) -> Slice,
 ) -> Vec<Dispatch> {
     let bytes = gemm.workspace_bytes();
-    gemm.dispatches(label, operands, bias, c, (bytes > 0).then(|| workspace(bytes)))
+    gemm.dispatches(label, operands, bias, c, (bytes > 0).then(|| room(PARTS, bytes)))
 }

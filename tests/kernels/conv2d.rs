@@ -31,19 +31,19 @@ fn grid([a, b, c]: [usize; 3]) -> impl Iterator<Item = (usize, usize, usize)> {
 }
 
 /// A convolution's tensors, and what the kernels have to make of them.
-struct Case {
-    conv: Conv2d,
-    x: Vec<f32>,
-    w: Vec<f32>,
-    bias: Option<Vec<f32>>,
-    dy: Vec<f32>,
-    y: Vec<Sum>,
-    dx: Vec<Sum>,
+pub struct Case {
+    pub conv: Conv2d,
+    pub x: Vec<f32>,
+    pub w: Vec<f32>,
+    pub bias: Option<Vec<f32>>,
+    pub dy: Vec<f32>,
+    pub y: Vec<Sum>,
+    pub dx: Vec<Sum>,
     dw: Vec<Sum>,
 }
 
 impl Case {
-    fn random(conv: Conv2d, bias: bool, seed: u64) -> Self {
+    pub fn random(conv: Conv2d, bias: bool, seed: u64) -> Self {
         let inputs = conv.batch * conv.height * conv.width * conv.cin;
         let outputs = conv.batch * conv.out_height() * conv.out_width() * conv.cout;
         let weights = conv.kernel * conv.kernel * conv.cin * conv.cout;

@@ -24,3 +24,4 @@ mod similarity;
 mod similarity_blend;
 mod similarity_reference;
 mod support;
+mod winograd;

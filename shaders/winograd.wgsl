@@ -1,0 +1,268 @@
+// Convolutions of 3x3 taps with stride 1 and one line of padding by Winograd's minimal filtering, F(M x M, 3 x 3): Lavin and
+// Gray, "Fast Algorithms for Convolutional Neural Networks" (2016), whose matrices these are. A tile of M x M outputs needs
+// SIDE x SIDE inputs, SIDE = M + 2; transformed, each of its SIDE * SIDE points is a product of its own over the channels:
+// 16 products for 4 outputs of 9 taps (M = 2), or 36 for 16 (M = 4), where a direct convolution takes 36 and 144.
+//
+// `weights` [3, 3, cin, cout] -> u [points, cin, cout], or with TURNED, for the gradient of the input, [points, cout, cin];
+// `inputs` pixels -> v [points, tiles, channels]; a batched gemm makes v u; `outputs` turns it into pixels.
+// An invocation takes a tile, or a row of the weights, and a vec4 of channels. Tiles are numbered by sample, line and column.
+
+const SIDE: u32 = M + 2u;
+
+struct Params {
+    height: u32,
+    width: u32,
+    groups: u32,        // vec4s of channels
+    first: u32,         // sample
+    tiles_y: u32,
+    tiles_x: u32,
+    tiles: u32,         // of all samples at hand
+    rows: u32,          // of the weights: the channels that are summed over
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+// Binding 1 is the input source.
+@group(0) @binding(2) var<storage, read_write> destination: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+
+// A line or a column of a tile; with M = 2 the last two are not used.
+struct Line {
+    v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, v4: vec4<f32>, v5: vec4<f32>,
+}
+
+struct Spot {
+    group: u32,
+    tile: u32,
+    // First output line and column.
+    y: u32,
+    x: u32,
+    // First pixel of the sample.
+    base: u32,
+}
+
+fn spot_of(item: u32) -> Spot {
+    let tile = item / params.groups;
+    let line = tile / params.tiles_x;
+    let sample = line / params.tiles_y;
+    let y = M * (line - sample * params.tiles_y);
+    let x = M * (tile - line * params.tiles_x);
+    return Spot(item - tile * params.groups, tile, y, x, (params.first + sample) * params.height * params.width);
+}
+
+// B^T d
+fn input_transform(d: Line) -> Line {
+    if (M == 2u) {
+        let none = vec4<f32>(0.0);
+        return Line(d.v0 - d.v2, d.v1 + d.v2, d.v2 - d.v1, d.v1 - d.v3, none, none);
+    }
+    let far = d.v4 - d.v2;
+    let near = 2.0 * (d.v3 - d.v1);
+    return Line(
+        4.0 * d.v0 - 5.0 * d.v2 + d.v4,
+        (d.v3 + d.v4) - 4.0 * (d.v1 + d.v2),
+        (d.v4 - d.v3) + 4.0 * (d.v1 - d.v2),
+        far + near,
+        far - near,
+        4.0 * d.v1 - 5.0 * d.v3 + d.v5,
+    );
+}
+
+// G g, of the first three
+fn weight_transform(g: Line) -> Line {
+    let ends = g.v0 + g.v2;
+    if (M == 2u) {
+        let none = vec4<f32>(0.0);
+        return Line(g.v0, 0.5 * (ends + g.v1), 0.5 * (ends - g.v1), g.v2, none, none);
+    }
+    let wide = (g.v0 + 4.0 * g.v2) / 24.0;
+    let middle = g.v1 / 12.0;
+    return Line(g.v0 / 4.0, (ends + g.v1) / -6.0, (ends - g.v1) / -6.0, wide + middle, wide - middle, g.v2);
+}
+
+// A^T m, the first M of the result
+fn output_transform(m: Line) -> Line {
+    let sum = m.v1 + m.v2;
+    let off = m.v1 - m.v2;
+    let none = vec4<f32>(0.0);
+    if (M == 2u) {
+        return Line(m.v0 + sum, off - m.v3, none, none, none, none);
+    }
+    let outer = m.v3 + m.v4;
+    let turned = m.v3 - m.v4;
+    return Line(m.v0 + sum + outer, off + 2.0 * turned, sum + 4.0 * outer, off + 8.0 * turned + m.v5, none, none);
+}
+
+// A pixel of a tile's input: line i, column j.
+fn pixel(s: Spot, i: u32, j: u32) -> vec4<f32> {
+    // One line of padding: what lies before the first wraps around, and is past the end too.
+    let y = s.y + i - 1u;
+    let x = s.x + j - 1u;
+    let inside = (y < params.height) & (x < params.width);
+    let at = s.base + min(y, params.height - 1u) * params.width + min(x, params.width - 1u);
+    return select(vec4<f32>(0.0), source(at * params.groups + s.group), inside);
+}
+
+fn input_column(s: Spot, j: u32) -> Line {
+    var d = Line(pixel(s, 0u, j), pixel(s, 1u, j), pixel(s, 2u, j), pixel(s, 3u, j), vec4<f32>(0.0), vec4<f32>(0.0));
+    if (M == 4u) {
+        d.v4 = pixel(s, 4u, j);
+        d.v5 = pixel(s, 5u, j);
+    }
+    return input_transform(d);
+}
+
+// Writes line i of the points: `at` is where point 0 goes, and `step` lies between two.
+fn put_points(i: u32, at: u32, step: u32, line: Line) {
+    let first = at + i * SIDE * step;
+    destination[first] = line.v0;
+    destination[first + step] = line.v1;
+    destination[first + 2u * step] = line.v2;
+    destination[first + 3u * step] = line.v3;
+    if (M == 4u) {
+        destination[first + 4u * step] = line.v4;
+        destination[first + 5u * step] = line.v5;
+    }
+}
+
+@compute @workgroup_size(64)
+fn inputs(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(wid, groups) * 64u + local;
+    let step = params.tiles * params.groups;
+    if (item >= step) {
+        return;
+    }
+    let s = spot_of(item);
+    let a = input_column(s, 0u);
+    let b = input_column(s, 1u);
+    let c = input_column(s, 2u);
+    let d = input_column(s, 3u);
+    var e: Line;
+    var f: Line;
+    if (M == 4u) {
+        e = input_column(s, 4u);
+        f = input_column(s, 5u);
+    }
+    put_points(0u, item, step, input_transform(Line(a.v0, b.v0, c.v0, d.v0, e.v0, f.v0)));
+    put_points(1u, item, step, input_transform(Line(a.v1, b.v1, c.v1, d.v1, e.v1, f.v1)));
+    put_points(2u, item, step, input_transform(Line(a.v2, b.v2, c.v2, d.v2, e.v2, f.v2)));
+    put_points(3u, item, step, input_transform(Line(a.v3, b.v3, c.v3, d.v3, e.v3, f.v3)));
+    if (M == 4u) {
+        put_points(4u, item, step, input_transform(Line(a.v4, b.v4, c.v4, d.v4, e.v4, f.v4)));
+        put_points(5u, item, step, input_transform(Line(a.v5, b.v5, c.v5, d.v5, e.v5, f.v5)));
+    }
+}
+
+// Tap (i, j) of row `row` of the weights. Turned, rows and columns change places, and the taps their order.
+fn tap(row: u32, group: u32, i: u32, j: u32) -> vec4<f32> {
+    if (TURNED == 0u) {
+        return source(((3u * i + j) * params.rows + row) * params.groups + group);
+    }
+    let across = params.rows / 4u;
+    let at = ((8u - 3u * i - j) * 4u * params.groups + 4u * group) * across + row / 4u;
+    let k = row % 4u;
+    return vec4<f32>(source(at)[k], source(at + across)[k], source(at + 2u * across)[k], source(at + 3u * across)[k]);
+}
+
+fn weight_column(row: u32, group: u32, j: u32) -> Line {
+    let none = vec4<f32>(0.0);
+    return weight_transform(
+        Line(tap(row, group, 0u, j), tap(row, group, 1u, j), tap(row, group, 2u, j), none, none, none),
+    );
+}
+
+@compute @workgroup_size(64)
+fn weights(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(wid, groups) * 64u + local;
+    let step = params.rows * params.groups;
+    if (item >= step) {
+        return;
+    }
+    let row = item / params.groups;
+    let group = item - row * params.groups;
+    let a = weight_column(row, group, 0u);
+    let b = weight_column(row, group, 1u);
+    let c = weight_column(row, group, 2u);
+    let none = vec4<f32>(0.0);
+    put_points(0u, item, step, weight_transform(Line(a.v0, b.v0, c.v0, none, none, none)));
+    put_points(1u, item, step, weight_transform(Line(a.v1, b.v1, c.v1, none, none, none)));
+    put_points(2u, item, step, weight_transform(Line(a.v2, b.v2, c.v2, none, none, none)));
+    put_points(3u, item, step, weight_transform(Line(a.v3, b.v3, c.v3, none, none, none)));
+    if (M == 4u) {
+        put_points(4u, item, step, weight_transform(Line(a.v4, b.v4, c.v4, none, none, none)));
+        put_points(5u, item, step, weight_transform(Line(a.v5, b.v5, c.v5, none, none, none)));
+    }
+}
+
+// Column j of the points of a tile, point 0 of which is at `at`.
+fn output_column(at: u32, step: u32, j: u32) -> Line {
+    let first = at + j * step;
+    let line = SIDE * step;
+    var m = Line(
+        source(first), source(first + line), source(first + 2u * line), source(first + 3u * line),
+        vec4<f32>(0.0), vec4<f32>(0.0),
+    );
+    if (M == 4u) {
+        m.v4 = source(first + 4u * line);
+        m.v5 = source(first + 5u * line);
+    }
+    return output_transform(m);
+}
+
+fn put_pixel(s: Spot, i: u32, j: u32, value: vec4<f32>) {
+    let y = s.y + i;
+    let x = s.x + j;
+    if (y < params.height && x < params.width) {
+        var out = value;
+        if (BIAS == 1u) {
+            out += bias[s.group];
+        }
+        destination[(s.base + y * params.width + x) * params.groups + s.group] = out;
+    }
+}
+
+fn put_pixels(s: Spot, i: u32, line: Line) {
+    put_pixel(s, i, 0u, line.v0);
+    put_pixel(s, i, 1u, line.v1);
+    if (M == 4u) {
+        put_pixel(s, i, 2u, line.v2);
+        put_pixel(s, i, 3u, line.v3);
+    }
+}
+
+@compute @workgroup_size(64)
+fn outputs(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(wid, groups) * 64u + local;
+    let step = params.tiles * params.groups;
+    if (item >= step) {
+        return;
+    }
+    let s = spot_of(item);
+    let a = output_column(item, step, 0u);
+    let b = output_column(item, step, 1u);
+    let c = output_column(item, step, 2u);
+    let d = output_column(item, step, 3u);
+    var e: Line;
+    var f: Line;
+    if (M == 4u) {
+        e = output_column(item, step, 4u);
+        f = output_column(item, step, 5u);
+    }
+    put_pixels(s, 0u, output_transform(Line(a.v0, b.v0, c.v0, d.v0, e.v0, f.v0)));
+    put_pixels(s, 1u, output_transform(Line(a.v1, b.v1, c.v1, d.v1, e.v1, f.v1)));
+    if (M == 4u) {
+        put_pixels(s, 2u, output_transform(Line(a.v2, b.v2, c.v2, d.v2, e.v2, f.v2)));
+        put_pixels(s, 3u, output_transform(Line(a.v3, b.v3, c.v3, d.v3, e.v3, f.v3)));
+    }
+}
