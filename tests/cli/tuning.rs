@@ -49,6 +49,9 @@ fn a_variant_can_be_forced_and_an_unknown_one_is_refused_before_anything_is_lost
     stdout(&mut forced("workgroup"));
     let (line, code) = failure(&mut forced("warpgroup"));
     assert_eq!(code, 2);
-    assert!(line.contains("warpgroup") && line.ends_with("workgroup"), "{line}");
+    assert!(
+        line.contains("warpgroup") && line.contains(" workgroup,") && line.ends_with("workgroup-winograd4"),
+        "{line}"
+    );
     assert!(out.join("checkpoint.safetensors").exists(), "the earlier run is still there");
 }
