@@ -6,8 +6,7 @@ mod rows;
 mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use predsim::gpu::Lab;
-use predsim::gpu::Slice;
+use predsim::gpu::{Lab, Slice};
 use predsim::kernels::StepParams;
 use predsim::kernels::reduce::{
     Measured, TOTAL_WORDS, column_sum, column_sum_workspace_bytes, metrics, sum_of_squares,

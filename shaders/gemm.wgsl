@@ -77,11 +77,15 @@ fn load_quad(quad: Quad, at: Step) -> mat4x4<f32> {
     );
 }
 
+fn row_of_b(k: u32) -> u32 {
+    return select(k, part * params.k + k, BATCHED == 1u);
+}
+
 // One k of a vec4 column of B that lies along its columns. Only with OP 2, where k counts samples, may k be past the end:
 // it is a multiple of four otherwise.
 fn load_sample(k: u32, column: u32) -> vec4<f32> {
     if (OP == 0u) {
-        return b(k * params.n4 + column);
+        return b(row_of_b(k) * params.n4 + column);
     }
     return select(vec4<f32>(0.0), b(min(k, params.k - 1u) * params.n4 + column), k < params.k);
 }
@@ -93,12 +97,8 @@ fn load_column(k: u32, column: u32) -> mat4x4<f32> {
         let first = 4u * column * k4 + k / 4u;
         return transpose(mat4x4<f32>(b(first), b(first + k4), b(first + 2u * k4), b(first + 3u * k4)));
     }
-    if (BATCHED == 1u) {
-        let first = (part * params.k + k) * params.n4 + column;
-        return mat4x4<f32>(b(first), b(first + params.n4), b(first + 2u * params.n4), b(first + 3u * params.n4));
-    }
     return mat4x4<f32>(
-        b(k * params.n4 + column), load_sample(k + 1u, column), load_sample(k + 2u, column), load_sample(k + 3u, column),
+        b(row_of_b(k) * params.n4 + column), load_sample(k + 1u, column), load_sample(k + 2u, column), load_sample(k + 3u, column),
     );
 }
 

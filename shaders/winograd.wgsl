@@ -30,6 +30,22 @@ struct Line {
     v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>, v4: vec4<f32>, v5: vec4<f32>,
 }
 
+// The columns of a tile, or its lines.
+struct Square {
+    l0: Line, l1: Line, l2: Line, l3: Line, l4: Line, l5: Line,
+}
+
+fn transposed(s: Square) -> Square {
+    return Square(
+        Line(s.l0.v0, s.l1.v0, s.l2.v0, s.l3.v0, s.l4.v0, s.l5.v0),
+        Line(s.l0.v1, s.l1.v1, s.l2.v1, s.l3.v1, s.l4.v1, s.l5.v1),
+        Line(s.l0.v2, s.l1.v2, s.l2.v2, s.l3.v2, s.l4.v2, s.l5.v2),
+        Line(s.l0.v3, s.l1.v3, s.l2.v3, s.l3.v3, s.l4.v3, s.l5.v3),
+        Line(s.l0.v4, s.l1.v4, s.l2.v4, s.l3.v4, s.l4.v4, s.l5.v4),
+        Line(s.l0.v5, s.l1.v5, s.l2.v5, s.l3.v5, s.l4.v5, s.l5.v5),
+    );
+}
+
 struct Spot {
     group: u32,
     tile: u32,
@@ -136,23 +152,23 @@ fn inputs(
         return;
     }
     let s = spot_of(item);
-    let a = input_column(s, 0u);
-    let b = input_column(s, 1u);
-    let c = input_column(s, 2u);
-    let d = input_column(s, 3u);
-    var e: Line;
-    var f: Line;
+    var columns: Square;
+    columns.l0 = input_column(s, 0u);
+    columns.l1 = input_column(s, 1u);
+    columns.l2 = input_column(s, 2u);
+    columns.l3 = input_column(s, 3u);
     if (M == 4u) {
-        e = input_column(s, 4u);
-        f = input_column(s, 5u);
+        columns.l4 = input_column(s, 4u);
+        columns.l5 = input_column(s, 5u);
     }
-    put_points(0u, item, step, input_transform(Line(a.v0, b.v0, c.v0, d.v0, e.v0, f.v0)));
-    put_points(1u, item, step, input_transform(Line(a.v1, b.v1, c.v1, d.v1, e.v1, f.v1)));
-    put_points(2u, item, step, input_transform(Line(a.v2, b.v2, c.v2, d.v2, e.v2, f.v2)));
-    put_points(3u, item, step, input_transform(Line(a.v3, b.v3, c.v3, d.v3, e.v3, f.v3)));
+    let lines = transposed(columns);
+    put_points(0u, item, step, input_transform(lines.l0));
+    put_points(1u, item, step, input_transform(lines.l1));
+    put_points(2u, item, step, input_transform(lines.l2));
+    put_points(3u, item, step, input_transform(lines.l3));
     if (M == 4u) {
-        put_points(4u, item, step, input_transform(Line(a.v4, b.v4, c.v4, d.v4, e.v4, f.v4)));
-        put_points(5u, item, step, input_transform(Line(a.v5, b.v5, c.v5, d.v5, e.v5, f.v5)));
+        put_points(4u, item, step, input_transform(lines.l4));
+        put_points(5u, item, step, input_transform(lines.l5));
     }
 }
 
@@ -187,17 +203,18 @@ fn weights(
     }
     let row = item / params.groups;
     let group = item - row * params.groups;
-    let a = weight_column(row, group, 0u);
-    let b = weight_column(row, group, 1u);
-    let c = weight_column(row, group, 2u);
-    let none = vec4<f32>(0.0);
-    put_points(0u, item, step, weight_transform(Line(a.v0, b.v0, c.v0, none, none, none)));
-    put_points(1u, item, step, weight_transform(Line(a.v1, b.v1, c.v1, none, none, none)));
-    put_points(2u, item, step, weight_transform(Line(a.v2, b.v2, c.v2, none, none, none)));
-    put_points(3u, item, step, weight_transform(Line(a.v3, b.v3, c.v3, none, none, none)));
+    var columns: Square;
+    columns.l0 = weight_column(row, group, 0u);
+    columns.l1 = weight_column(row, group, 1u);
+    columns.l2 = weight_column(row, group, 2u);
+    let lines = transposed(columns);
+    put_points(0u, item, step, weight_transform(lines.l0));
+    put_points(1u, item, step, weight_transform(lines.l1));
+    put_points(2u, item, step, weight_transform(lines.l2));
+    put_points(3u, item, step, weight_transform(lines.l3));
     if (M == 4u) {
-        put_points(4u, item, step, weight_transform(Line(a.v4, b.v4, c.v4, none, none, none)));
-        put_points(5u, item, step, weight_transform(Line(a.v5, b.v5, c.v5, none, none, none)));
+        put_points(4u, item, step, weight_transform(lines.l4));
+        put_points(5u, item, step, weight_transform(lines.l5));
     }
 }
 
@@ -249,20 +266,20 @@ fn outputs(
         return;
     }
     let s = spot_of(item);
-    let a = output_column(item, step, 0u);
-    let b = output_column(item, step, 1u);
-    let c = output_column(item, step, 2u);
-    let d = output_column(item, step, 3u);
-    var e: Line;
-    var f: Line;
+    var columns: Square;
+    columns.l0 = output_column(item, step, 0u);
+    columns.l1 = output_column(item, step, 1u);
+    columns.l2 = output_column(item, step, 2u);
+    columns.l3 = output_column(item, step, 3u);
     if (M == 4u) {
-        e = output_column(item, step, 4u);
-        f = output_column(item, step, 5u);
+        columns.l4 = output_column(item, step, 4u);
+        columns.l5 = output_column(item, step, 5u);
     }
-    put_pixels(s, 0u, output_transform(Line(a.v0, b.v0, c.v0, d.v0, e.v0, f.v0)));
-    put_pixels(s, 1u, output_transform(Line(a.v1, b.v1, c.v1, d.v1, e.v1, f.v1)));
+    let lines = transposed(columns);
+    put_pixels(s, 0u, output_transform(lines.l0));
+    put_pixels(s, 1u, output_transform(lines.l1));
     if (M == 4u) {
-        put_pixels(s, 2u, output_transform(Line(a.v2, b.v2, c.v2, d.v2, e.v2, f.v2)));
-        put_pixels(s, 3u, output_transform(Line(a.v3, b.v3, c.v3, d.v3, e.v3, f.v3)));
+        put_pixels(s, 2u, output_transform(lines.l2));
+        put_pixels(s, 3u, output_transform(lines.l3));
     }
 }

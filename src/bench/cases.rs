@@ -6,7 +6,7 @@ use crate::gpu::{Dispatch, GpuError, Lab, Slice, TensorId};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::gemm::{Gemm, Op};
 use crate::kernels::tuning::Tuning;
-use crate::kernels::winograd::Winograd;
+use crate::train::map::{CONV, Map};
 use crate::train::{Mode, Network, Plan, Pool};
 
 /// Sides of the square matrix products.
@@ -126,17 +126,14 @@ fn convolution(conv: &Conv2d) -> [Case; 3] {
         let Conv2d { batch, height, cin, cout, .. } = conv;
         format!("conv {what} 3x3 {cin}->{cout} at {height}x{height}, batch {batch}")
     };
-    let weight = conv.backward_weight("conv dW", [x, y], w, workspace(conv.workspace_bytes()));
+    let map = Map::Conv(*conv);
     let mut spare = 4..;
     let mut room = |_, bytes| tensor(spare.next().unwrap_or_default(), bytes / 4);
-    let (forward, input) = match Winograd::of(conv) {
-        Some(winograd) => (
-            winograd.forward("conv forward", x, w, Some(bias), y, &mut room),
-            winograd.backward_input("conv dX", y, w, x, &mut room),
-        ),
-        None => (conv.forward("conv forward", x, w, Some(bias), y), conv.backward_input("conv dX", y, w, x)),
-    };
-    [Case::new(name("forward"), forward), Case::new(name("dX"), input), Case::new(name("dW"), weight)]
+    [
+        Case::new(name("forward"), map.forward(CONV, x, w, Some(bias), y, &mut room)),
+        Case::new(name("dX"), map.backward_input(CONV, y, w, x, &mut room)),
+        Case::new(name("dW"), map.backward_weight(CONV, x, y, w, &mut room)),
+    ]
 }
 
 /// Each different kernel call of a training step of `batch` samples, all dispatches of it, named after the block that it comes
@@ -150,7 +147,8 @@ pub fn of_network(title: &str, network: &Network, batch: u32) -> Vec<Case> {
         for call in stage.dispatches.chunk_by(|one, next| one.label == next.label) {
             if seen.insert(call.iter().map(identity).collect::<Vec<_>>()) {
                 let name = format!("{title} {} {}", stage.name, call[0].label);
-                let count = named.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
+                let count = named.entry(name.clone()).or_default();
+                *count += 1;
                 let name = if *count > 1 { format!("{name} ({count})") } else { name };
                 cases.push(Case::new(name, call.to_vec()));
             }

@@ -84,7 +84,10 @@ impl Pipeline {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(pub u32);
 
-/// A stretch of a tensor. `offset` is a multiple of 256 bytes, as bindings demand.
+/// Storage bindings begin at multiples of this many bytes, on every adapter.
+pub const BINDING_ALIGNMENT: u64 = 256;
+
+/// A stretch of a tensor. What is bound begins at a multiple of [`BINDING_ALIGNMENT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slice {
     /// Of which tensor.

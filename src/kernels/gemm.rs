@@ -183,41 +183,46 @@ impl Gemm {
     pub fn dispatches(
         &self,
         label: &'static str,
-        [a, b]: [Slice; 2],
+        operands: [Slice; 2],
         bias: Option<Slice>,
         c: Slice,
         workspace: Option<Slice>,
     ) -> Vec<Dispatch> {
         let tiling = self.tiling();
-        let n4 = self.n / 4;
-        let Tiling { chunk, column_tiles, across, .. } = tiling;
-        let params = Params { m: self.m, n4, k: self.k, chunk, column_tiles, across, spare: [0; 2] };
-        let split = tiling.parts > 1;
-        let out = if split { workspace.expect("a split product needs a workspace") } else { c };
-        let own_bias = bias.filter(|_| !split);
-        let product = tiling
-            .dispatch(label, shader, constants(self.op, own_bias.is_some(), false), &params, [a, b])
-            .reads(own_bias.unwrap_or(b))
-            .writes(out)
-            .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k));
-        if !split {
-            return vec![product];
+        if tiling.parts == 1 {
+            return vec![self.product(label, &tiling, false, operands, bias, c)];
         }
-        vec![product, sum_parts(label, [self.m * n4, n4, tiling.parts], out, bias, c)]
+        let parts = workspace.expect("a split product needs a workspace");
+        let product = self.product(label, &tiling, false, operands, None, parts);
+        let n4 = self.n / 4;
+        vec![product, sum_parts(label, [self.m * n4, n4, tiling.parts], parts, bias, c)]
     }
 
     /// As many products at once: `A [count, m, k]`, `B [count, k, n]`, `C [count, m, n]`. For [`Op::Nn`] alone, and not
     /// split.
     pub(super) fn each_of(&self, count: u32, label: &'static str, operands: [Slice; 2], c: Slice) -> Dispatch {
-        let n4 = self.n / 4;
-        let tiling = Tiling { parts: count, ..Tiling::new(self.tuning, self.m, n4, 0) };
-        let Tiling { column_tiles, across, .. } = tiling;
-        let params = Params { m: self.m, n4, k: self.k, chunk: self.k, column_tiles, across, spare: [0; 2] };
+        let tiling = Tiling { parts: count, chunk: self.k, ..Tiling::new(self.tuning, self.m, self.n / 4, 0) };
+        let product = self.product(label, &tiling, true, operands, None, c);
+        let flops = u64::from(count) * product.flops;
+        product.flops(flops)
+    }
+
+    fn product(
+        &self,
+        label: &'static str,
+        tiling: &Tiling,
+        batched: bool,
+        operands: [Slice; 2],
+        bias: Option<Slice>,
+        out: Slice,
+    ) -> Dispatch {
+        let &Tiling { chunk, column_tiles, across, .. } = tiling;
+        let params = Params { m: self.m, n4: self.n / 4, k: self.k, chunk, column_tiles, across, spare: [0; 2] };
         tiling
-            .dispatch(label, shader, constants(Op::Nn, false, true), &params, operands)
-            .reads(operands[1])
-            .writes(c)
-            .flops(2 * u64::from(count) * u64::from(self.m) * u64::from(self.n) * u64::from(self.k))
+            .dispatch(label, shader, constants(self.op, bias.is_some(), batched), &params, operands)
+            .reads(bias.unwrap_or(operands[1]))
+            .writes(out)
+            .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k))
     }
 }
 

@@ -153,10 +153,12 @@ impl Winograd {
             let params = |groups| Params { height, width, groups, first, tiles_y, tiles_x, tiles, rows: 0 };
             let part = |whole: Slice, channels| Slice { bytes: bytes(tiles, channels), ..whole };
             let (pixels, products) = (part(pixels, of.from), part(products, of.to));
-            all.push(self.call(label, "inputs", of, &params(of.from / 4)).loads(of.source).writes(pixels));
+            let inputs = pipeline("inputs", self.side, false, false);
+            all.push(call(label, inputs, &params(of.from / 4)).loads(of.source).writes(pixels));
             let gemm = Gemm { m: tiles, n: of.to, k: of.from, op: Op::Nn, tuning: self.conv.tuning };
             all.push(gemm.each_of(points, label, [pixels, weights], products));
-            let outputs = self.call(label, "outputs", of, &params(of.to / 4)).loads(products);
+            let outputs = pipeline("outputs", self.side, false, of.bias.is_some());
+            let outputs = call(label, outputs, &params(of.to / 4)).loads(products);
             all.push(outputs.writes(of.destination).reads(of.bias.unwrap_or(of.weight)));
         }
         all
@@ -164,13 +166,11 @@ impl Winograd {
 
     fn transform_weights(&self, label: &'static str, of: &Operands, weights: Slice) -> Dispatch {
         let params = Params { groups: of.to / 4, rows: of.from, tiles: of.from, ..Params::default() };
-        self.call(label, "weights", of, &params).loads(of.weight).writes(weights)
+        call(label, pipeline("weights", self.side, of.turned, false), &params).loads(of.weight).writes(weights)
     }
+}
 
-    /// A transform, an invocation for each vec4 of a tile or row.
-    fn call(&self, label: &'static str, entry: &'static str, of: &Operands, params: &Params) -> Dispatch {
-        let (turned, bias) = (entry == "weights" && of.turned, entry == "outputs" && of.bias.is_some());
-        let workgroups = grid((params.tiles * params.groups).div_ceil(64));
-        Dispatch::new(label, pipeline(entry, self.side, turned, bias), params, workgroups)
-    }
+/// A transform, an invocation for each vec4 of a tile or row.
+fn call(label: &'static str, pipeline: Pipeline, params: &Params) -> Dispatch {
+    Dispatch::new(label, pipeline, params, grid((params.tiles * params.groups).div_ceil(64)))
 }

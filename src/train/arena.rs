@@ -4,13 +4,10 @@
 //! come first, heads behind them, each aligned to what a binding needs; a norm's weight and bias, and its running
 //! mean and variance, lie side by side because kernels read them as one.
 
-use crate::gpu::Slice;
+use crate::gpu::{BINDING_ALIGNMENT, Slice};
 use crate::nn::{Layout, Owner, ParamDecl, Part, Role as ParamRole};
 
 use super::tensors::{Role, TensorTable};
-
-/// Storage bindings start at multiples of this many bytes on every adapter.
-const BINDING_ALIGNMENT: u64 = 256;
 
 /// The persistent tensors of one block, or of the output layer.
 #[derive(Debug, Clone)]

@@ -13,11 +13,10 @@ use crate::nn::{Block, MapKind, Order, Shape, pad4};
 use super::activated::{Activate, Activated};
 use super::build::Builder;
 use super::heads::{HeadGradient, HeadPass};
-use super::map::{Map, MapLabels};
+use super::map::{CONV, Map, MapLabels};
 use super::plan::Mode;
 use super::shortcut::ShortcutPass;
 
-const CONV: MapLabels = MapLabels { forward: "conv forward", input: "conv dX", weight: "conv dW" };
 const SUM_XY: MapLabels = MapLabels { forward: "", input: "", weight: "conv sum xy" };
 const SUM_X: MapLabels = MapLabels { forward: "", input: "", weight: "conv sum x" };
 const LINEAR: MapLabels = MapLabels { forward: "linear forward", input: "linear dX", weight: "linear dW" };

@@ -64,7 +64,7 @@ impl<'n> Builder<'n> {
 
     /// Notes what the step measures of arena `owner`; see [`Measures::note`].
     pub fn note_measured(&mut self, owner: usize, losses: Losses, squares: Option<Slice>) {
-        self.measures.note(owner, losses, squares);
+        self.measures.note(self.network.totals_of(owner), losses, squares);
     }
 
     /// A new activation of `elements` floats.

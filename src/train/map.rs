@@ -39,6 +39,9 @@ pub struct MapLabels {
     pub weight: &'static str,
 }
 
+/// Those of a block's convolution.
+pub const CONV: MapLabels = MapLabels { forward: "conv forward", input: "conv dX", weight: "conv dW" };
+
 impl Map {
     /// Whether it is a convolution, which treats every sample alike and no two of them together.
     pub fn is_conv(&self) -> bool {

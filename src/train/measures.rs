@@ -1,16 +1,13 @@
 //! What a step measures. Parts of losses and of norms lie side by side in one tensor until the step's last dispatch adds
 //! them up, for all blocks at once.
 
-use crate::gpu::{Dispatch, Slice};
+use crate::gpu::{BINDING_ALIGNMENT, Dispatch, Slice};
 use crate::kernels::reduce::{self, Measured};
 
 use super::heads::Losses;
-use super::network::{Network, TOTALS_STRIDE};
+use super::network::Network;
 use super::scheme;
 use super::tensors::TensorTable;
-
-/// Where a binding may begin.
-const ALIGNMENT: u64 = 256;
 
 /// The parts, and whose they are.
 #[derive(Debug)]
@@ -35,14 +32,14 @@ impl Measures {
     /// Room for parts of `bytes` bytes.
     pub fn room(&mut self, bytes: u64) -> Slice {
         let offset = self.bytes;
-        self.bytes += bytes.next_multiple_of(ALIGNMENT);
+        self.bytes += bytes.next_multiple_of(BINDING_ALIGNMENT);
         Slice { offset, bytes, ..self.tensor }
     }
 
-    /// Notes where the losses of arena `owner` lie and, in training, the squares of its trunk's gradient.
-    pub fn note(&mut self, owner: usize, losses: Losses, squares: Option<Slice>) {
+    /// Notes where the losses that belong to an arena's `totals` lie and, in training, the squares of its trunk's gradient.
+    pub fn note(&mut self, totals: Slice, losses: Losses, squares: Option<Slice>) {
         let Losses { pred, sim, unsup } = losses;
-        let totals = (TOTALS_STRIDE / 4) as u32 * owner as u32;
+        let totals = (totals.offset / 4) as u32;
         self.blocks.push(Measured { pred, sim, unsup, squares, totals });
     }
 

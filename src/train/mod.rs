@@ -21,7 +21,7 @@ mod flow;
 mod footprint;
 mod heads;
 mod inspect;
-mod map;
+pub(crate) mod map;
 mod matching;
 mod measures;
 mod metrics;

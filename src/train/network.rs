@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::gpu::Slice;
+use crate::gpu::{BINDING_ALIGNMENT, Slice};
 use crate::kernels::augment::Hole;
 use crate::kernels::reduce::TOTAL_WORDS;
 use crate::kernels::tuning::Tuning;
@@ -29,7 +29,7 @@ pub enum Source {
 }
 
 /// Bytes from one block's totals to the next: what a binding's offset demands.
-pub const TOTALS_STRIDE: u64 = 256;
+pub const TOTALS_STRIDE: u64 = BINDING_ALIGNMENT;
 
 /// What the host uploads each step, sized for the largest batch.
 #[derive(Debug, Clone, Copy)]

@@ -5,15 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::gpu::{Binding, Slice, Stage, TensorId};
+use crate::gpu::{BINDING_ALIGNMENT, Binding, Slice, Stage, TensorId};
 
 use super::tensors::{Role, TensorTable};
 
 /// Into how many pieces, the more the better.
 const PIECES: [u64; 3] = [8, 4, 2];
-
-/// Pieces begin where bindings can begin on every adapter.
-const ALIGNMENT: u64 = 256;
 
 /// Cuts every activation that `stages` use in parts, where no part goes across a cut.
 pub fn cut(stages: &mut [Stage], tensors: &mut TensorTable) {
@@ -23,7 +20,7 @@ pub fn cut(stages: &mut [Stage], tensors: &mut TensorTable) {
         let fits = |count: &u64| {
             let piece = info.bytes / count;
             let within = |slice: &Slice| slice.offset / piece == (slice.offset + slice.bytes - 1) / piece;
-            info.bytes.is_multiple_of(count * ALIGNMENT) && uses.iter().all(within)
+            info.bytes.is_multiple_of(count * BINDING_ALIGNMENT) && uses.iter().all(within)
         };
         let Some(count) = PIECES.into_iter().find(fits) else { continue };
         let bytes = info.bytes / count;

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
-use crate::gpu::{Dispatch, MirrorSpan, TensorId, mirror_bytes};
+use crate::gpu::{BINDING_ALIGNMENT, Dispatch, MirrorSpan, TensorId, mirror_bytes};
 
 use super::tensors::{Role, TensorTable};
 
@@ -16,11 +16,9 @@ use super::tensors::{Role, TensorTable};
 pub struct Place {
     /// Which of the pool's buffers.
     pub buffer: usize,
-    /// First byte there, a multiple of 256 as bindings need it.
+    /// First byte there, a multiple of [`BINDING_ALIGNMENT`].
     pub offset: u64,
 }
-
-const ALIGNMENT: u64 = 256;
 
 /// First to last dispatch that binds a tensor.
 type Life = RangeInclusive<usize>;
@@ -195,7 +193,7 @@ fn gap(mut taken: Vec<(u64, u64)>, bytes: u64) -> u64 {
         if first >= at + bytes {
             break;
         }
-        at = at.max(end.next_multiple_of(ALIGNMENT));
+        at = at.max(end.next_multiple_of(BINDING_ALIGNMENT));
     }
     at
 }
@@ -216,7 +214,7 @@ fn tenants<'d>(dispatches: impl Iterator<Item = &'d Dispatch>, tensors: &TensorT
                 tenants.len() - 1
             });
             let tenant = &mut tenants[number];
-            tenant.bytes = tenant.bytes.max(info.bytes.next_multiple_of(ALIGNMENT));
+            tenant.bytes = tenant.bytes.max(info.bytes.next_multiple_of(BINDING_ALIGNMENT));
             let others = activations().filter(|other| other.access.writes() != binding.access.writes());
             tenant
                 .apart
@@ -323,7 +321,7 @@ mod tests {
             let end = |id: &TensorId| places[id].offset + tensors.info(*id).bytes;
             for (a, at) in &places {
                 prop_assert!(end(a) <= pool.bytes[at.buffer]);
-                prop_assert_eq!(at.offset % ALIGNMENT, 0);
+                prop_assert_eq!(at.offset % BINDING_ALIGNMENT, 0);
                 for (b, other) in places.iter().filter(|(b, other)| *b != a && other.buffer == at.buffer) {
                     let [one, two] = [a, b].map(|id| lives[id.0 as usize].clone().expect("it is used"));
                     let beside = end(a) <= other.offset || end(b) <= at.offset;
