@@ -25,9 +25,9 @@ struct Params {
     column_tiles: u32,
     chunk: u32,         // output pixels of one part, a multiple of 4
     across: u32,        // invocations with the same rows, of the direct family
-    spare_x: u32,
-    spare_y: u32,
-    spare_z: u32,
+    scale_a: f32,       // see element_f16.wgsl
+    scale_b: f32,
+    spare: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -12,6 +12,8 @@ struct Params {
     chunk: u32,         // k of one part, a multiple of 4
     column_tiles: u32,
     across: u32,        // invocations with the same rows, of the direct family
+    scale_a: f32,       // see element_f16.wgsl
+    scale_b: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

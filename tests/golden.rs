@@ -19,6 +19,7 @@ use std::rc::Rc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use predsim::gpu::{Gpu, Wanted, block_on};
+use predsim::kernels::precision::Precision;
 use predsim::kernels::tuning::{FORCE, Tuning};
 use predsim::train::{Bounds, Goal, Limit};
 
@@ -34,13 +35,13 @@ struct Way {
 
 /// The ways in which each case is run on `gpu`.
 fn ways(gpu: &Gpu) -> Result<Vec<Way>, Failed> {
-    let chosen = Tuning::chosen(gpu).map_err(|error| error.to_string())?;
+    let chosen = Tuning::chosen(gpu, Precision::F32).map_err(|error| error.to_string())?;
     let mut ways: Vec<Way> =
         plans(gpu).into_iter().map(|(name, goals)| Way { name: name.to_owned(), tuning: chosen, goals }).collect();
     if std::env::var_os(FORCE).is_none() {
         let fastest = Goal { limit: Limit::Fastest, bounds: Bounds::of(&gpu.limits) };
-        let others =
-            Tuning::NAMED.into_iter().filter(|(name, tuning)| *tuning != chosen && Tuning::named(name, gpu).is_ok());
+        let others = Tuning::all_in(Precision::F32)
+            .filter(|(name, tuning)| *tuning != chosen && Tuning::named(name, gpu).is_ok());
         ways.extend(others.map(|(name, tuning)| Way { name: format!("{FORCE}={name}"), tuning, goals: vec![fastest] }));
     }
     Ok(ways)

@@ -109,7 +109,7 @@ pub fn headline(tuning: Tuning) -> Vec<Case> {
 }
 
 fn gemm(side: u32, tuning: Tuning) -> Case {
-    let gemm = Gemm { m: side, n: side, k: side, op: Op::Nn, tuning };
+    let gemm = Gemm { m: side, n: side, k: side, op: Op::Nn, gradient: None, tuning };
     let elements = u64::from(side) * u64::from(side);
     let [a, b, c] = [0, 1, 2].map(|id| tensor(id, elements));
     let dispatches = gemm.dispatches("gemm", [a, b], None, c, workspace(gemm.workspace_bytes()));

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::bench::{self, Case, Clock, Effort, Limits, Measurement, cases, measure};
 use crate::gpu::{Gpu, MIRROR, StageTime, Wanted, block_on};
+use crate::kernels::precision::Precision;
 use crate::kernels::tuning::Tuning;
 use crate::nn::{Architecture, InputShape, Model, ModelConfig};
 use crate::run::TrainFlags;
@@ -40,6 +41,9 @@ pub struct BenchArgs {
     /// Adapter to run on: a part of its name or its number in `predsim devices`
     #[arg(long, value_name = "NAME|INDEX")]
     adapter: Option<String>,
+    /// What products multiply: f32, or operands rounded to f16
+    #[arg(long, value_name = "f32|f16", default_value_t)]
+    precision: Precision,
     /// Time from a run's submission to its end by the host's clock, as other engines are timed, not by the adapter's timestamps
     #[arg(long)]
     wall: bool,
@@ -127,7 +131,7 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
 }
 
 fn select(args: &BenchArgs, gpu: &Gpu) -> Result<Vec<Case>, CliError> {
-    let tuning = Tuning::chosen(gpu)?;
+    let tuning = Tuning::chosen(gpu, args.precision)?;
     let mut all = cases::headline(tuning);
     for &model in &args.models {
         let config = ModelConfig::new(model, InputShape { height: 32, width: 32, channels: 3 }, 10);

@@ -120,7 +120,8 @@ fn plans(args: &DepthStudyArgs) -> Result<Vec<Settings>, CliError> {
 fn train(gpu: &Rc<Gpu>, settings: &Settings) -> Result<Run, CliError> {
     let data = engine::load_data(settings)?;
     let plans = Session::plans(&data, settings.train.batch_size);
-    let trainer = engine::trainer(gpu, &Capabilities::of(gpu)?, settings, &plans, None)?;
+    let capabilities = Capabilities::of(gpu, settings.train.precision)?;
+    let trainer = engine::trainer(gpu, &capabilities, settings, &plans, None)?;
     let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
     let mut blocks = Vec::new();
     for _ in 0..settings.epochs {

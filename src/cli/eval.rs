@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::gpu::block_on;
+use crate::kernels::precision::Precision;
 use crate::run::engine::Capabilities;
 use crate::run::{Settings, TrainFlags};
 use crate::train::{EpochReport, Mode, Session};
@@ -50,7 +51,8 @@ pub fn run(args: &EvalArgs) -> Result<(), CliError> {
     let gpu = engine::open_gpu(&settings.adapter)?;
     let plans: Vec<_> =
         Session::plans(&data, settings.train.batch_size).into_iter().filter(|plan| plan.0 == Mode::Evaluate).collect();
-    let trainer = engine::trainer(&gpu, &Capabilities::of(&gpu)?, &settings, &plans, Some(&checkpoint))?;
+    let trainer =
+        engine::trainer(&gpu, &Capabilities::of(&gpu, Precision::F32)?, &settings, &plans, Some(&checkpoint))?;
     let position = checkpoint.1.state.position;
     let mut session = Session::new(trainer, &data, position);
     // The totals of an unfinished epoch are in the checkpoint, but not part of this answer.

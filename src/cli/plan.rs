@@ -72,7 +72,7 @@ pub fn run(args: &PlanArgs) -> Result<(), CliError> {
     let (_, settings) = Recipe::with_flags(args.recipe.as_deref(), &args.flags)?;
     let capabilities = match &settings.adapter {
         Wanted::Name(name) if name == "none" => Capabilities::webgpu(),
-        wanted => Capabilities::of(&*engine::open_gpu(wanted)?)?,
+        wanted => Capabilities::of(&*engine::open_gpu(wanted)?, settings.train.precision)?,
     };
     let asked = Planned::new(&settings, &capabilities)?;
     let pair = |limit| Pair::new(|backprop| Planned::within(&settings, &capabilities, backprop, limit));

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::data::{AugmentParams, load_picture};
 use crate::gpu::{Wanted, block_on};
+use crate::kernels::precision::Precision;
 use crate::train::{Mode, Samples, Trainer, softmax};
 
 use super::engine;
@@ -73,7 +74,8 @@ pub fn run(args: &PredictArgs) -> Result<(), CliError> {
     let pictures = args.images.iter().map(|path| load_picture(path, &settings.spec)).collect::<Result<Vec<_>, _>>()?;
     let gpu = engine::open_gpu(&settings.adapter)?;
     let plans = [(Mode::Evaluate, settings.train.batch_size as u32)];
-    let mut trainer = engine::trainer(&gpu, &Capabilities::of(&gpu)?, &settings, &plans, Some(&checkpoint))?;
+    let mut trainer =
+        engine::trainer(&gpu, &Capabilities::of(&gpu, Precision::F32)?, &settings, &plans, Some(&checkpoint))?;
     for (paths, batch) in args.images.chunks(BATCH).zip(pictures.chunks(BATCH)) {
         let opinions = block_on(&gpu, ask(&mut trainer, batch))?;
         for (index, path) in paths.iter().enumerate() {

@@ -152,7 +152,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let data = engine::load_data(&start.settings)?;
     let gpu = engine::open_gpu(&start.settings.adapter)?;
     // What is wrong with the adapter shows before an earlier run is overwritten.
-    Capabilities::of(&gpu)?;
+    Capabilities::of(&gpu, start.settings.train.precision)?;
     let fresh = args.resume.is_none() || args.out.is_some();
     let folder = if fresh { RunFolder::create(&start.out, args.overwrite)? } else { RunFolder::open(&start.out)? };
     folder.write_config(&config_of(&start, &gpu))?;

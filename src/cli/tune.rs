@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::bench::{self, Case, Clock, Effort, cases};
 use crate::gpu::Gpu;
+use crate::kernels::precision::Precision;
 use crate::kernels::tuning::{FORCE, Tuning};
 use crate::run::engine::{self, Capabilities};
 use crate::run::{Settings, Tune};
@@ -77,14 +78,15 @@ impl Tuned {
 /// # Errors
 /// A usage error for settings that make no network or a forced variant that cannot be had, and what the device reports.
 pub fn choose(gpu: &Gpu, settings: &Settings) -> Result<Tuned, CliError> {
-    let mut capabilities = Capabilities::of(gpu)?;
+    let precision = settings.train.precision;
+    let mut capabilities = Capabilities::of(gpu, precision)?;
     let software = gpu.info.device_type == wgpu::DeviceType::Cpu;
     let tune = settings.tune.unwrap_or(if software { Tune::Off } else { Tune::Quick });
     if tune == Tune::Off || std::env::var_os(FORCE).is_some() {
         return Ok(Tuned { capabilities, found: None });
     }
     let products = products(settings, &capabilities)?;
-    let (adapter, digest) = (identity(gpu), digest(&products));
+    let (adapter, digest) = (identity(gpu, precision), digest(&products));
     let cache = dirs::cache_dir().map(|folder| folder.join("predsim/tuning.json"));
     let remembered = || {
         let winners = read(cache.as_deref()?)?;
@@ -105,10 +107,10 @@ pub fn choose(gpu: &Gpu, settings: &Settings) -> Result<Tuned, CliError> {
     Ok(Tuned { capabilities, found: Some(Found { variant, seconds, cache }) })
 }
 
-/// The variants that may be fastest on `gpu`: those that read as the adapter likes it.
-fn candidates(gpu: &Gpu) -> impl Iterator<Item = (&'static str, Tuning)> {
-    let fits = |tuning: &Tuning| tuning.family.runs_on(gpu) && tuning.mirrored == gpu.prefers_mirrors();
-    Tuning::NAMED.into_iter().filter(move |(_, tuning)| fits(tuning))
+/// The variants that may be fastest on `gpu` in `precision`: in `f32`, those that read as the adapter likes it.
+fn candidates(gpu: &Gpu, precision: Precision) -> impl Iterator<Item = (&'static str, Tuning)> {
+    let reads_well = move |tuning: &Tuning| precision == Precision::F16 || tuning.mirrored == gpu.prefers_mirrors();
+    Tuning::all_in(precision).filter(move |(_, tuning)| tuning.family.lacks(gpu).is_none() && reads_well(tuning))
 }
 
 /// The different products of a training step, the lightest first.
@@ -132,7 +134,7 @@ fn time(
     let worth = |case: &&Case| tune == Tune::Full || case.flops() as f64 >= WORTH_TIMING * largest as f64;
     let effort = if tune == Tune::Full { Effort::THOROUGH } else { Effort::QUICK };
     let mut contestants = Vec::new();
-    for (name, tuning) in candidates(gpu) {
+    for (name, tuning) in candidates(gpu, settings.train.precision) {
         let own = Capabilities { tuning, ..capabilities.clone() };
         contestants.push((name, self::products(settings, &own)?, 0.0));
     }
@@ -173,9 +175,9 @@ fn winner(capabilities: &Capabilities, seconds: &BTreeMap<&'static str, f64>) ->
 }
 
 /// What the winners hold for.
-fn identity(gpu: &Gpu) -> String {
+fn identity(gpu: &Gpu, precision: Precision) -> String {
     let info = &gpu.info;
-    format!("{}, {} {}, predsim {}", info.name, info.driver, info.driver_info, env!("CARGO_PKG_VERSION"))
+    format!("{}, {} {}, predsim {}, {precision}", info.name, info.driver, info.driver_info, env!("CARGO_PKG_VERSION"))
 }
 
 fn digest(products: &[Case]) -> String {

@@ -19,6 +19,7 @@ pub struct Gpu {
     pub limits: wgpu::Limits,
     /// Features that were opened.
     pub features: wgpu::Features,
+    matrices: Vec<wgpu::CooperativeMatrixProperties>,
     pipelines: PipelineCache,
     failure: Arc<Mutex<Option<GpuError>>>,
     buffers_created: AtomicU64,
@@ -27,7 +28,10 @@ pub struct Gpu {
 }
 
 /// Opened where the adapter has them; nothing depends on their presence.
-const OPTIONAL_FEATURES: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SUBGROUP);
+const OPTIONAL_FEATURES: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY
+    .union(wgpu::Features::SUBGROUP)
+    .union(wgpu::Features::SHADER_F16)
+    .union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
 
 impl Gpu {
     /// Opens the adapter that `wanted` names, with all of its own limits.
@@ -38,11 +42,15 @@ impl Gpu {
         let adapter = choose(wanted).await?;
         let (info, limits) = (adapter.get_info(), adapter.limits());
         let features = adapter.features() & OPTIONAL_FEATURES;
+        // SAFETY: of the experimental features, cooperative matrices alone are opened. One kernel uses them, with the shapes that
+        // the adapter lists, and its tests run it between canaries where an adapter has them.
+        let experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("predsim"),
                 required_features: features,
                 required_limits: limits.clone(),
+                experimental_features,
                 memory_hints: wgpu::MemoryHints::MemoryUsage,
                 ..Default::default()
             })
@@ -63,6 +71,7 @@ impl Gpu {
             info,
             limits,
             features,
+            matrices: adapter.cooperative_matrix_properties(),
             pipelines: PipelineCache::default(),
             failure,
             buffers_created: AtomicU64::new(0),
@@ -81,6 +90,16 @@ impl Gpu {
     pub fn has_subgroups_of(&self, lanes: u32) -> bool {
         let sizes = [self.info.subgroup_min_size, self.info.subgroup_max_size];
         sizes == [lanes; 2] && self.features.contains(wgpu::Features::SUBGROUP)
+    }
+
+    /// Whether subgroups always have that many lanes and multiply `f16` matrices of `side` by `side`, adding up in `f32`.
+    pub fn cooperative_matrices(&self, side: u32, lanes: u32) -> bool {
+        use wgpu::CooperativeScalarType::{F16, F32};
+        let fits = |m: &wgpu::CooperativeMatrixProperties| {
+            [m.m_size, m.n_size, m.k_size] == [side; 3] && (m.ab_type, m.cr_type) == (F16, F32)
+        };
+        let opened = wgpu::Features::SHADER_F16 | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        self.features.contains(opened) && self.has_subgroups_of(lanes) && self.matrices.iter().any(fits)
     }
 
     /// The first error the device reported since it was opened.

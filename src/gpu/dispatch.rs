@@ -16,17 +16,19 @@ pub struct Shader {
     pub inputs: &'static [Input],
     /// Shared modules first.
     pub parts: &'static [&'static str],
+    /// The extensions of WGSL that it needs; an adapter must have them.
+    pub extensions: &'static [&'static str],
 }
 
 impl Shader {
     /// A shader that declares all its bindings itself.
     pub const fn new(name: &'static str, parts: &'static [&'static str]) -> Self {
-        Self { name, inputs: &[], parts }
+        Self { name, inputs: &[], parts, extensions: &[] }
     }
 
     /// A shader with inputs.
     pub const fn with_inputs(name: &'static str, inputs: &'static [Input], parts: &'static [&'static str]) -> Self {
-        Self { name, inputs, parts }
+        Self { name, inputs, parts, extensions: &[] }
     }
 }
 
@@ -53,9 +55,12 @@ impl Pipeline {
         Self { shader, entry, constants, texels: false }
     }
 
-    /// Complete WGSL of this variant: constants, inputs, shared modules, the kernel.
+    /// Complete WGSL of this variant: extensions, constants, inputs, shared modules, the kernel.
     pub fn source(&self) -> String {
         let mut text = String::new();
+        for extension in self.shader.extensions {
+            text.push_str(&format!("enable {extension};\n"));
+        }
         for (name, value) in &self.constants {
             text.push_str(&format!("const {name}: u32 = {value}u;\n"));
         }

@@ -52,7 +52,8 @@ struct Params {
     column_tiles: u32,
     chunk: u32,
     across: u32,
-    spare: [u32; 3],
+    scales: [f32; 2],
+    spare: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +157,13 @@ impl Conv2d {
         bias: Option<Slice>,
         out: Slice,
     ) -> Dispatch {
+        let scale = self.tuning.precision().gradient_scale(self.out_pixels());
+        let scales = match mode {
+            // With a bias on it, it is no gradient.
+            Mode::Input if bias.is_none() => [scale, 1.0],
+            Mode::Forward | Mode::Input => [1.0; 2],
+            Mode::Weight => [1.0, scale],
+        };
         let params = Params {
             batch: self.batch,
             height: self.height,
@@ -170,7 +178,8 @@ impl Conv2d {
             column_tiles: tiling.column_tiles,
             chunk: tiling.chunk,
             across: tiling.across,
-            spare: [0; 3],
+            scales,
+            spare: 0,
         };
         let stride = if mode == Mode::Input { self.stride } else { 1 };
         tiling
@@ -181,15 +190,17 @@ impl Conv2d {
     }
 }
 
+const SHADERS: [Shader; Family::ALL.len()] = [
+    Family::Direct.shader("conv2d.direct", OPERANDS, &Family::Direct.parts(CONV2D)),
+    Family::Subgroup8.shader("conv2d.subgroup", OPERANDS, &Family::Subgroup8.parts(CONV2D)),
+    Family::Workgroup.shader("conv2d.workgroup", OPERANDS, &Family::Workgroup.parts(CONV2D)),
+    Family::WorkgroupHalf.shader("conv2d.workgroup_f16", OPERANDS, &Family::WorkgroupHalf.parts(CONV2D)),
+    Family::Cooperative8.shader("conv2d.cooperative8", OPERANDS, &Family::Cooperative8.parts(CONV2D)),
+    Family::Cooperative16.shader("conv2d.cooperative16", OPERANDS, &Family::Cooperative16.parts(CONV2D)),
+];
+
 fn shader(family: Family) -> Shader {
-    const DIRECT: Shader = Shader::with_inputs("conv2d.direct", OPERANDS, &Family::Direct.parts(CONV2D));
-    const SUBGROUP: Shader = Shader::with_inputs("conv2d.subgroup", OPERANDS, &Family::Subgroup8.parts(CONV2D));
-    const WORKGROUP: Shader = Shader::with_inputs("conv2d.workgroup", OPERANDS, &Family::Workgroup.parts(CONV2D));
-    match family {
-        Family::Direct => DIRECT,
-        Family::Subgroup8 => SUBGROUP,
-        Family::Workgroup => WORKGROUP,
-    }
+    SHADERS[family as usize]
 }
 
 fn constants(mode: Mode, bias: bool, stride: u32) -> Constants {

@@ -60,13 +60,16 @@ impl Tiling {
                 _ => (2, 4, 4),
             },
             // Large tiles where there are enough of them.
-            Family::Workgroup if n4.div_ceil(32) * rows.div_ceil(128) >= tuning.workgroups => (1, 32, 16),
-            Family::Workgroup => (0, 16, 8),
+            Family::Workgroup | Family::WorkgroupHalf if n4.div_ceil(32) * rows.div_ceil(128) >= tuning.workgroups => {
+                (1, 32, 16)
+            }
+            Family::Workgroup | Family::WorkgroupHalf => (0, 16, 8),
+            Family::Cooperative8 | Family::Cooperative16 => (0, 32, 16),
         };
         let tile_rows = match family {
             Family::Direct => 64 / across * 8,
             Family::Subgroup8 => 64,
-            Family::Workgroup => 8 * across,
+            Family::Workgroup | Family::WorkgroupHalf | Family::Cooperative8 | Family::Cooperative16 => 8 * across,
         };
         let (column_tiles, row_tiles) = (n4.div_ceil(columns), rows.div_ceil(tile_rows));
         let wanted = tuning.workgroups.div_ceil(column_tiles * row_tiles).min(k / SHORTEST_PART);
@@ -147,8 +150,19 @@ pub struct Gemm {
     pub k: u32,
     /// How A and B lie.
     pub op: Op,
+    /// Which of the operands is a gradient, which f16 holds only when it is scaled.
+    pub gradient: Option<Gradient>,
     /// How it is computed.
     pub tuning: Tuning,
+}
+
+/// An operand that is the gradient of a loss that is a mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gradient {
+    /// A, over as many samples as it has rows.
+    A,
+    /// B, over as many samples as the sum has terms.
+    B,
 }
 
 #[repr(C)]
@@ -160,12 +174,22 @@ struct Params {
     chunk: u32,
     column_tiles: u32,
     across: u32,
-    spare: [u32; 2],
+    scales: [f32; 2],
 }
 
 impl Gemm {
     fn tiling(&self) -> Tiling {
         Tiling::new(self.tuning, self.m, self.n / 4, self.k)
+    }
+
+    /// What A and B are multiplied by before they are rounded.
+    fn scales(&self) -> [f32; 2] {
+        let scale = |rows| self.tuning.precision().gradient_scale(rows);
+        match self.gradient {
+            None => [1.0; 2],
+            Some(Gradient::A) => [scale(self.m), 1.0],
+            Some(Gradient::B) => [1.0, scale(self.k)],
+        }
     }
 
     /// Bytes of the workspace; 0 where none is needed.
@@ -217,7 +241,8 @@ impl Gemm {
         out: Slice,
     ) -> Dispatch {
         let &Tiling { chunk, column_tiles, across, .. } = tiling;
-        let params = Params { m: self.m, n4: self.n / 4, k: self.k, chunk, column_tiles, across, spare: [0; 2] };
+        let params =
+            Params { m: self.m, n4: self.n / 4, k: self.k, chunk, column_tiles, across, scales: self.scales() };
         tiling
             .dispatch(label, shader, constants(self.op, bias.is_some(), batched), &params, operands)
             .reads(bias.unwrap_or(operands[1]))
@@ -226,15 +251,17 @@ impl Gemm {
     }
 }
 
+const SHADERS: [Shader; Family::ALL.len()] = [
+    Family::Direct.shader("gemm.direct", OPERANDS, &Family::Direct.parts(GEMM)),
+    Family::Subgroup8.shader("gemm.subgroup", OPERANDS, &Family::Subgroup8.parts(GEMM)),
+    Family::Workgroup.shader("gemm.workgroup", OPERANDS, &Family::Workgroup.parts(GEMM)),
+    Family::WorkgroupHalf.shader("gemm.workgroup_f16", OPERANDS, &Family::WorkgroupHalf.parts(GEMM)),
+    Family::Cooperative8.shader("gemm.cooperative8", OPERANDS, &Family::Cooperative8.parts(GEMM)),
+    Family::Cooperative16.shader("gemm.cooperative16", OPERANDS, &Family::Cooperative16.parts(GEMM)),
+];
+
 fn shader(family: Family) -> Shader {
-    const DIRECT: Shader = Shader::with_inputs("gemm.direct", OPERANDS, &Family::Direct.parts(GEMM));
-    const SUBGROUP: Shader = Shader::with_inputs("gemm.subgroup", OPERANDS, &Family::Subgroup8.parts(GEMM));
-    const WORKGROUP: Shader = Shader::with_inputs("gemm.workgroup", OPERANDS, &Family::Workgroup.parts(GEMM));
-    match family {
-        Family::Direct => DIRECT,
-        Family::Subgroup8 => SUBGROUP,
-        Family::Workgroup => WORKGROUP,
-    }
+    SHADERS[family as usize]
 }
 
 fn constants(op: Op, bias: bool, batched: bool) -> Constants {

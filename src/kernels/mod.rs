@@ -18,6 +18,7 @@ pub mod heads;
 pub mod limits;
 pub mod optimizer;
 pub mod pool;
+pub mod precision;
 pub mod pred;
 pub mod projection;
 pub mod reconstruction;

@@ -199,12 +199,26 @@ impl Similarity {
 
     /// S = u u^T
     fn cosines(&self) -> Gemm {
-        Gemm { m: self.batch, n: self.stride(), k: self.features_len(), op: Op::Nt, tuning: self.tuning }
+        Gemm {
+            m: self.batch,
+            n: self.stride(),
+            k: self.features_len(),
+            op: Op::Nt,
+            gradient: None,
+            tuning: self.tuning.single(),
+        }
     }
 
     /// df = A u
     fn pulled(&self) -> Gemm {
-        Gemm { m: self.batch, n: self.features_len(), k: self.stride(), op: Op::Nn, tuning: self.tuning }
+        Gemm {
+            m: self.batch,
+            n: self.features_len(),
+            k: self.stride(),
+            op: Op::Nn,
+            gradient: None,
+            tuning: self.tuning.single(),
+        }
     }
 
     /// Bytes of the workspace; 0 where none is needed.

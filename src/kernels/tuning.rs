@@ -1,12 +1,19 @@
 //! How products are computed on an adapter: which family of shaders, and with what.
 
 use super::COMMON;
-use crate::gpu::Gpu;
+use super::precision::Precision;
+use crate::gpu::{Gpu, Input, Shader};
 
 const TILE: &str = include_str!("../../shaders/tile.wgsl");
 const DIRECT: &str = include_str!("../../shaders/lanes_direct.wgsl");
 const SUBGROUP: &str = include_str!("../../shaders/lanes_subgroup.wgsl");
 const WORKGROUP: &str = include_str!("../../shaders/lanes_workgroup.wgsl");
+const COOPERATIVE: &str = include_str!("../../shaders/lanes_cooperative.wgsl");
+const BLOCKS: &str = include_str!("../../shaders/blocks.wgsl");
+const ELEMENT_F32: &str = include_str!("../../shaders/element_f32.wgsl");
+const ELEMENT_F16: &str = include_str!("../../shaders/element_f16.wgsl");
+const MATRICES_8: &str = include_str!("../../shaders/matrices8.wgsl");
+const MATRICES_16: &str = include_str!("../../shaders/matrices16.wgsl");
 
 /// How the rows of a register tile reach the invocations; see the shaders' headings for what each wins and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +24,12 @@ pub enum Family {
     Subgroup8,
     /// A workgroup shares what it loads, in its own memory.
     Workgroup,
+    /// The same, in `f16`.
+    WorkgroupHalf,
+    /// The same, and subgroups of eight lanes multiply 8x8 matrices of it.
+    Cooperative8,
+    /// The same, and subgroups of 32 lanes multiply 16x16 matrices of it.
+    Cooperative16,
 }
 
 /// How products are computed on an adapter: a plain value, so that equal tunings give equal bits.
@@ -57,17 +70,40 @@ pub enum TuningError {
     #[error("{FORCE}={0}: there is no such variant; there are {names}", names = names())]
     Unknown(String),
     /// The adapter lacks what it needs.
-    #[error("{FORCE}={0}: this adapter cannot run it, for want of subgroups that always have 8 lanes")]
-    Unfit(String),
+    #[error("{FORCE}={name}: this adapter cannot run it, for want of {lacks}")]
+    Unfit {
+        /// The variant.
+        name: String,
+        /// What it would need.
+        lacks: &'static str,
+    },
+    /// It computes in another precision than is asked for.
+    #[error("{FORCE}={name} computes in {has}, but --precision is {wanted}; there are {names}", names = names_in(*wanted))]
+    Imprecise {
+        /// The variant.
+        name: String,
+        /// Its precision.
+        has: Precision,
+        /// What is asked for.
+        wanted: Precision,
+    },
+    /// There are no halves.
+    #[error("--precision is f16, which this adapter cannot compute in; f32 works everywhere")]
+    NoHalf,
 }
 
 fn names() -> String {
     Tuning::NAMED.map(|(name, _)| name).join(", ")
 }
 
+fn names_in(precision: Precision) -> String {
+    let names: Vec<&str> = Tuning::all_in(precision).map(|(name, _)| name).collect();
+    names.join(", ")
+}
+
 impl Tuning {
     /// Every way to compute products, by name.
-    pub const NAMED: [(&'static str, Self); 10] = [
+    pub const NAMED: [(&'static str, Self); 13] = [
         ("direct", Self::portable()),
         ("direct-narrow", Self { wide: false, ..Self::portable() }),
         ("direct-mirrored", Self { mirrored: true, ..Self::portable() }),
@@ -81,7 +117,15 @@ impl Tuning {
             "workgroup-winograd4",
             Self { family: Family::Workgroup, filtering: Filtering::Winograd4, ..Self::portable() },
         ),
+        ("workgroup-f16", Self { family: Family::WorkgroupHalf, ..Self::portable() }),
+        ("cooperative8-f16", Self { family: Family::Cooperative8, ..Self::portable() }),
+        ("cooperative16-f16", Self { family: Family::Cooperative16, ..Self::portable() }),
     ];
+
+    /// Those that compute in `precision`.
+    pub fn all_in(precision: Precision) -> impl Iterator<Item = (&'static str, Self)> {
+        Self::NAMED.into_iter().filter(move |(_, tuning)| tuning.precision() == precision)
+    }
 
     /// For any adapter, the browser's included.
     pub const fn portable() -> Self {
@@ -93,7 +137,7 @@ impl Tuning {
         Self { family: Family::Subgroup8, workgroups: 4, mirrored: true, wide: false, filtering: Filtering::Direct }
     }
 
-    /// What fits `gpu`: subgroups of eight and mirrors on a software driver that has them, else the portable one. A
+    /// What fits `gpu` in `f32`: subgroups of eight and mirrors on a software driver that has them, else the portable one. A
     /// software driver compiles on the processor that is to run the kernels too, and pays more for the pipelines of wide
     /// products than it gains by them.
     pub fn for_gpu(gpu: &Gpu) -> Self {
@@ -101,13 +145,26 @@ impl Tuning {
         if gpu.prefers_mirrors() { Self::subgroup8() } else { Self { wide: !software, ..Self::portable() } }
     }
 
-    /// The one that the environment [names](FORCE), else what fits `gpu`.
+    /// What fits `gpu` in `f16`: the largest matrices that it multiplies as such, else halves in workgroup memory.
+    fn half_for_gpu(gpu: &Gpu) -> Option<Self> {
+        let best = [Family::Cooperative16, Family::Cooperative8, Family::WorkgroupHalf];
+        let family = best.into_iter().find(|family| family.lacks(gpu).is_none())?;
+        Some(Self { family, ..Self::portable() })
+    }
+
+    /// The one that the environment [names](FORCE), else what fits `gpu` in `precision`.
     ///
     /// # Errors
-    /// [`TuningError`] for a name that stands for nothing, or for nothing that `gpu` can run.
-    pub fn chosen(gpu: &Gpu) -> Result<Self, TuningError> {
+    /// [`TuningError`] for a name that stands for nothing, for nothing that `gpu` can run, or for another precision; and for a
+    /// precision that `gpu` does not have.
+    pub fn chosen(gpu: &Gpu, precision: Precision) -> Result<Self, TuningError> {
         match std::env::var(FORCE) {
-            Ok(name) => Self::named(&name, gpu),
+            Ok(name) => {
+                let tuning = Self::named(&name, gpu)?;
+                let has = tuning.precision();
+                if has == precision { Ok(tuning) } else { Err(TuningError::Imprecise { name, has, wanted: precision }) }
+            }
+            Err(_) if precision == Precision::F16 => Self::half_for_gpu(gpu).ok_or(TuningError::NoHalf),
             Err(_) => Ok(Self::for_gpu(gpu)),
         }
     }
@@ -121,7 +178,23 @@ impl Tuning {
             .into_iter()
             .find(|(known, _)| *known == name)
             .ok_or_else(|| TuningError::Unknown(name.to_owned()))?;
-        if tuning.family.runs_on(gpu) { Ok(tuning) } else { Err(TuningError::Unfit(name.to_owned())) }
+        match tuning.family.lacks(gpu) {
+            None => Ok(tuning),
+            Some(lacks) => Err(TuningError::Unfit { name: name.to_owned(), lacks }),
+        }
+    }
+
+    /// What it rounds operands to.
+    pub fn precision(&self) -> Precision {
+        self.family.precision()
+    }
+
+    /// The same in `f32`, for what must not be rounded.
+    pub fn single(self) -> Self {
+        match self.precision() {
+            Precision::F32 => self,
+            Precision::F16 => Self { family: Family::Workgroup, ..self },
+        }
     }
 }
 
@@ -137,35 +210,79 @@ pub(super) struct Kernel {
 }
 
 impl Family {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Direct, Self::Subgroup8, Self::Workgroup];
+    /// All of them, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Direct, Self::Subgroup8, Self::Workgroup, Self::WorkgroupHalf, Self::Cooperative8, Self::Cooperative16];
 
-    /// Whether `gpu` can run it.
-    pub fn runs_on(self, gpu: &Gpu) -> bool {
+    /// What `gpu` would need to run it, and has not.
+    pub fn lacks(self, gpu: &Gpu) -> Option<&'static str> {
+        let (has, what) = match self {
+            Self::Direct | Self::Workgroup => return None,
+            Self::Subgroup8 => (gpu.has_subgroups_of(8), "subgroups that always have 8 lanes"),
+            Self::WorkgroupHalf => (gpu.features.contains(wgpu::Features::SHADER_F16), "f16"),
+            Self::Cooperative8 => (
+                gpu.cooperative_matrices(8, 8),
+                "cooperative 8x8 matrices of f16 in subgroups that always have 8 lanes",
+            ),
+            Self::Cooperative16 => (
+                gpu.cooperative_matrices(16, 32),
+                "cooperative 16x16 matrices of f16 in subgroups that always have 32 lanes",
+            ),
+        };
+        (!has).then_some(what)
+    }
+
+    /// What it rounds operands to.
+    pub fn precision(self) -> Precision {
         match self {
-            Self::Direct | Self::Workgroup => true,
-            Self::Subgroup8 => gpu.has_subgroups_of(8),
+            Self::Direct | Self::Subgroup8 | Self::Workgroup => Precision::F32,
+            Self::WorkgroupHalf | Self::Cooperative8 | Self::Cooperative16 => Precision::F16,
         }
     }
 
     /// The shared modules in front of a product's own files, and those.
-    pub(super) const fn parts(self, own: Kernel) -> [&'static str; 5] {
+    pub(super) const fn parts(self, own: Kernel) -> [&'static str; 8] {
+        let [matrices, element, blocks, lanes, walk] = match self {
+            Self::Direct => ["", "", "", DIRECT, own.registers],
+            Self::Subgroup8 => ["", "", "", SUBGROUP, own.registers],
+            Self::Workgroup => ["", ELEMENT_F32, BLOCKS, WORKGROUP, own.workgroup],
+            Self::WorkgroupHalf => ["", ELEMENT_F16, BLOCKS, WORKGROUP, own.workgroup],
+            Self::Cooperative8 => [MATRICES_8, ELEMENT_F16, BLOCKS, COOPERATIVE, own.workgroup],
+            Self::Cooperative16 => [MATRICES_16, ELEMENT_F16, BLOCKS, COOPERATIVE, own.workgroup],
+        };
+        [COMMON, TILE, matrices, element, blocks, lanes, own.operands, walk]
+    }
+
+    /// The shader of a product by this family, of [`Self::parts`].
+    pub(super) const fn shader(
+        self,
+        name: &'static str,
+        operands: &'static [Input],
+        parts: &'static [&'static str],
+    ) -> Shader {
+        Shader { name, inputs: operands, parts, extensions: self.extensions() }
+    }
+
+    /// The extensions of WGSL that it needs.
+    const fn extensions(self) -> &'static [&'static str] {
         match self {
-            Self::Direct => [COMMON, TILE, DIRECT, own.operands, own.registers],
-            Self::Subgroup8 => [COMMON, TILE, SUBGROUP, own.operands, own.registers],
-            Self::Workgroup => [COMMON, TILE, WORKGROUP, own.operands, own.workgroup],
+            Self::Direct | Self::Subgroup8 | Self::Workgroup => &[],
+            Self::WorkgroupHalf => &["f16"],
+            Self::Cooperative8 | Self::Cooperative16 => &["f16", "wgpu_cooperative_matrix"],
         }
     }
 
     /// The widths of a tile, as constants of its pipelines: vec4 columns of an invocation; the subgroup family has one, and
-    /// spreads columns over the lanes; the workgroup family has two, and sides of 8 or 16 invocations.
+    /// spreads columns over the lanes; the workgroup families have two, and sides of 8 or 16 invocations; those with matrices
+    /// write one at a time.
     pub(super) const fn widths(self) -> &'static [&'static [(&'static str, u32)]] {
         match self {
             Self::Direct => &[&[("COLUMNS", 1)], &[("COLUMNS", 2)]],
             Self::Subgroup8 => {
                 &[&[("COLUMNS", 1), ("SPREAD", 1)], &[("COLUMNS", 1), ("SPREAD", 2)], &[("COLUMNS", 1), ("SPREAD", 4)]]
             }
-            Self::Workgroup => &[&[("COLUMNS", 2), ("SIDE", 8)], &[("COLUMNS", 2), ("SIDE", 16)]],
+            Self::Workgroup | Self::WorkgroupHalf => &[&[("COLUMNS", 2), ("SIDE", 8)], &[("COLUMNS", 2), ("SIDE", 16)]],
+            Self::Cooperative8 | Self::Cooperative16 => &[&[("COLUMNS", 1), ("SIDE", 16)]],
         }
     }
 }

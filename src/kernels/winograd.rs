@@ -155,7 +155,7 @@ impl Winograd {
             let (pixels, products) = (part(pixels, of.from), part(products, of.to));
             let inputs = pipeline("inputs", self.side, false, false);
             all.push(call(label, inputs, &params(of.from / 4)).loads(of.source).writes(pixels));
-            let gemm = Gemm { m: tiles, n: of.to, k: of.from, op: Op::Nn, tuning: self.conv.tuning };
+            let gemm = Gemm { m: tiles, n: of.to, k: of.from, op: Op::Nn, gradient: None, tuning: self.conv.tuning };
             all.push(gemm.each_of(points, label, [pixels, weights], products));
             let outputs = pipeline("outputs", self.side, false, of.bias.is_some());
             let outputs = call(label, outputs, &params(of.to / 4)).loads(products);

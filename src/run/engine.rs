@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::checkpoint::{Checkpoint, State};
 use crate::data::Dataset;
 use crate::gpu::Gpu;
+use crate::kernels::precision::Precision;
 use crate::kernels::tuning::{Tuning, TuningError};
 use crate::nn::init::initial_values;
 use crate::nn::{Model, ParamDecl, Role};
@@ -31,12 +32,12 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Those of an open device.
+    /// Those of an open device, for products in `precision`.
     ///
     /// # Errors
-    /// [`TuningError`] for a [forced](crate::kernels::tuning::FORCE) tuning that cannot be had.
-    pub fn of(gpu: &Gpu) -> Result<Self, TuningError> {
-        Ok(Self { tuning: Tuning::chosen(gpu)?, limits: gpu.limits.clone() })
+    /// [`TuningError`] for a precision or a [forced](crate::kernels::tuning::FORCE) tuning that cannot be had.
+    pub fn of(gpu: &Gpu, precision: Precision) -> Result<Self, TuningError> {
+        Ok(Self { tuning: Tuning::chosen(gpu, precision)?, limits: gpu.limits.clone() })
     }
 
     /// What WebGPU guarantees everywhere.

@@ -9,6 +9,7 @@ use clap::{Args, Command};
 use serde::{Deserialize, Serialize};
 
 use crate::data::ImageSize;
+use crate::kernels::precision::Precision;
 use crate::nn::{Architecture, LossSup, LossUnsup, Nonlin};
 use crate::train::{Optim, Order};
 
@@ -154,6 +155,10 @@ pub struct TrainFlags {
     /// Adapter to run on: a part of its name or its number in `predsim devices` [default: the fastest kind]
     #[arg(long, value_name = "NAME|INDEX", help_heading = "Device")]
     pub adapter: Option<String>,
+    /// What matrix products and convolutions multiply: f32, or operands rounded to f16, whose products are added up in f32 and
+    /// whose gradients are scaled. Uses the units for f16 matrices that a GPU has. `predsim eval` computes in f32 [default: f32]
+    #[arg(long, value_name = "f32|f16", help_heading = "Device")]
+    pub precision: Option<Precision>,
     /// Most memory of the device that the run may take: 512MiB, 2GiB, or 80% of what the fastest way takes. To keep to it,
     /// steps are done in parts of the batch, and parts of them twice [default: as the fastest way needs]
     #[arg(long, value_name = "SIZE", help_heading = "Device")]

@@ -116,6 +116,7 @@ impl Settings {
             },
             grad_stats: flags.grad_stats.unwrap_or(base.grad_stats),
             seed: flags.seed.unwrap_or(base.seed),
+            precision: flags.precision.unwrap_or(base.precision),
         };
         let settings = Self {
             model,
@@ -222,6 +223,7 @@ impl Settings {
                 Wanted::Index(index) => Some(index.to_string()),
                 Wanted::Name(name) => Some(name.clone()),
             },
+            precision: Some(train.precision),
             memory_budget: self.memory_budget,
             tune: self.tune,
             max_binding: self.max_binding,
@@ -341,6 +343,7 @@ fn first_difference(a: &TrainFlags, b: &TrainFlags) -> String {
         "epochs",
         "data",
         "adapter",
+        "precision",
         "memory-budget",
         "max-binding",
         "lr",

@@ -3,7 +3,7 @@
 
 use crate::gpu::{Dispatch, Slice};
 use crate::kernels::conv2d::Conv2d;
-use crate::kernels::gemm::{Gemm, Op};
+use crate::kernels::gemm::{Gemm, Gradient, Op};
 use crate::kernels::tuning::Tuning;
 use crate::kernels::winograd::Winograd;
 
@@ -102,7 +102,7 @@ impl Map {
                 None => conv.forward(labels.forward, x, weight, bias, y),
             },
             Self::Dense { batch, fan_in, fan_out, tuning } => {
-                let gemm = Gemm { m: *batch, n: *fan_out, k: *fan_in, op: Op::Nn, tuning: *tuning };
+                let gemm = Gemm { m: *batch, n: *fan_out, k: *fan_in, op: Op::Nn, gradient: None, tuning: *tuning };
                 product(&gemm, labels.forward, [x, weight], bias, y, room)
             }
         }
@@ -123,7 +123,14 @@ impl Map {
                 None => conv.backward_input(labels.input, dy, weight, dx),
             },
             Self::Dense { batch, fan_in, fan_out, tuning } => {
-                let gemm = Gemm { m: *batch, n: *fan_in, k: *fan_out, op: Op::Nt, tuning: *tuning };
+                let gemm = Gemm {
+                    m: *batch,
+                    n: *fan_in,
+                    k: *fan_out,
+                    op: Op::Nt,
+                    gradient: Some(Gradient::A),
+                    tuning: *tuning,
+                };
                 product(&gemm, labels.input, [dy, weight], None, dx, room)
             }
         }
@@ -144,7 +151,14 @@ impl Map {
                 conv.backward_weight(labels.weight, [x, dy], dw, (bytes > 0).then(|| room(PARTS, bytes)))
             }
             Self::Dense { batch, fan_in, fan_out, tuning } => {
-                let gemm = Gemm { m: *fan_in, n: *fan_out, k: *batch, op: Op::Tn, tuning: *tuning };
+                let gemm = Gemm {
+                    m: *fan_in,
+                    n: *fan_out,
+                    k: *batch,
+                    op: Op::Tn,
+                    gradient: Some(Gradient::B),
+                    tuning: *tuning,
+                };
                 product(&gemm, labels.weight, [x, dy], None, dw, room)
             }
         }

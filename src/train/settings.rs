@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Cutout;
 use crate::kernels::optimizer::Kind;
+use crate::kernels::precision::Precision;
 use crate::nn::choices::lookup;
 use crate::nn::{LossSup, ModelConfig, ModelError};
 
@@ -100,6 +101,9 @@ pub struct TrainConfig {
     pub length: u32,
     /// Seed of all randomness.
     pub seed: u64,
+    /// What the operands of products are rounded to.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 impl Default for TrainConfig {
@@ -122,6 +126,7 @@ impl Default for TrainConfig {
             n_holes: 1,
             length: 16,
             seed: 1,
+            precision: Precision::F32,
         }
     }
 }

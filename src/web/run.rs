@@ -75,7 +75,8 @@ impl Run {
         // The other plans are made when they are first used: the first step waits for no more kernels than it runs.
         let mut plans = Session::plans(data, settings.train.batch_size);
         plans.truncate(1);
-        let trainer = engine::trainer(&gpu, &Capabilities::of(&gpu)?, &settings, &plans, checkpoint.as_ref())?;
+        let capabilities = Capabilities::of(&gpu, settings.train.precision)?;
+        let trainer = engine::trainer(&gpu, &capabilities, &settings, &plans, checkpoint.as_ref())?;
         let position = state.map_or(Position { epoch: 1, step: 0 }, |state| state.position);
         let best_error_percent = state.and_then(|state| state.best_error_percent);
         Ok(Self { session: Session::new(trainer, data, position), settings, best_error_percent })

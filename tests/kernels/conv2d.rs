@@ -1,10 +1,11 @@
 //! Convolutions and their gradients, by every way that the adapter has to compute them.
 
 use predsim::kernels::conv2d::Conv2d;
+use predsim::kernels::precision::Precision;
 use predsim::kernels::tuning::Tuning;
 use proptest::prelude::*;
 
-use crate::support::{FencedLab, Sum, assert_sums, random, tunings};
+use crate::support::{FencedLab, Sum, TINY, assert_sums, random, round_to_f16, tunings, tunings_in};
 
 /// Visits every product that the convolution is made of, by the places of its parts: `y[o] += x[i] * w[k]`.
 fn each_product(conv: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) {
@@ -67,7 +68,11 @@ impl Case {
     }
 
     fn check(&self, tolerance: f64) {
-        for tuning in tunings() {
+        self.check_by(tunings(), tolerance);
+    }
+
+    fn check_by(&self, tunings: Vec<Tuning>, tolerance: f64) {
+        for tuning in tunings {
             let conv = Conv2d { tuning, ..self.conv };
             let mut lab = FencedLab::new();
             let [x, w, dy] = [&self.x, &self.w, &self.dy].map(|values| lab.tensor(values));
@@ -144,6 +149,19 @@ fn many_pixels_match() {
     for (batch, kernel, stride, pad, cin, cout) in layers {
         let conv = Conv2d { batch, height: 33, width: 31, kernel, stride, pad, cin, cout, ..PLAIN };
         Case::random(conv, true, u64::from(cin)).check(1e-6);
+    }
+}
+
+/// Where rounding changes nothing, convolutions in `f16` are as good as any: x, w, and dy once it is scaled.
+#[test]
+fn convolutions_of_halves_match() {
+    let layers = [(5, 3, 1, 1, 4, 36), (1, 3, 2, 1, 68, 8), (1, 1, 1, 0, 36, 132), (1, 7, 2, 3, 4, 8)];
+    for (batch, kernel, stride, pad, cin, cout) in layers {
+        let conv = Conv2d { batch, height: 13, width: 11, kernel, stride, pad, cin, cout, ..PLAIN };
+        let Case { mut x, mut w, mut dy, bias, .. } = Case::random(conv, true, u64::from(cin));
+        [&mut x, &mut w, &mut dy].into_iter().for_each(|values| round_to_f16(values));
+        dy.iter_mut().for_each(|v| *v *= TINY);
+        Case::new(conv, [x, w, dy], bias).check_by(tunings_in(Precision::F16), 1e-6);
     }
 }
 

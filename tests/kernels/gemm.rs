@@ -1,10 +1,11 @@
 //! Matrix products: every layout, with and without bias, by every way that the adapter has to compute them.
 
-use predsim::kernels::gemm::{Gemm, Op};
+use predsim::kernels::gemm::{Gemm, Gradient, Op};
+use predsim::kernels::precision::Precision;
 use predsim::kernels::tuning::Tuning;
 use proptest::prelude::*;
 
-use crate::support::{FencedLab, Sum, assert_sums, random, tunings};
+use crate::support::{FencedLab, Sum, TINY, assert_sums, random, round_to_f16, tunings, tunings_in};
 
 /// The matrices of one product, as they lie in memory.
 struct Product {
@@ -15,6 +16,7 @@ struct Product {
     a: Vec<f32>,
     b: Vec<f32>,
     bias: Option<Vec<f32>>,
+    gradient: Option<Gradient>,
 }
 
 impl Product {
@@ -24,11 +26,22 @@ impl Product {
         let k = if op == Op::Tn { k } else { k.next_multiple_of(4) };
         let n = n.next_multiple_of(4);
         let (a, b) = (random(seed, m * k), random(seed ^ 1, k * n));
-        Self { op, m, n, k, a, b, bias: bias.then(|| random(seed ^ 2, n)) }
+        Self { op, m, n, k, a, b, bias: bias.then(|| random(seed ^ 2, n)), gradient: None }
+    }
+
+    /// The same with operands that `f16` holds exactly: a gradient once it is scaled, and else not at all.
+    fn in_f16(mut self, gradient: Option<Gradient>) -> Self {
+        [&mut self.a, &mut self.b].into_iter().for_each(|values| round_to_f16(values));
+        match gradient {
+            None => {}
+            Some(Gradient::A) => self.a.iter_mut().for_each(|v| *v *= TINY),
+            Some(Gradient::B) => self.b.iter_mut().for_each(|v| *v *= TINY),
+        }
+        Self { gradient, ..self }
     }
 
     fn gemm(&self, tuning: Tuning) -> Gemm {
-        Gemm { m: self.m as u32, n: self.n as u32, k: self.k as u32, op: self.op, tuning }
+        Gemm { m: self.m as u32, n: self.n as u32, k: self.k as u32, op: self.op, gradient: self.gradient, tuning }
     }
 
     fn reference(&self) -> Vec<Sum> {
@@ -59,8 +72,12 @@ impl Product {
     }
 
     fn check(&self, tolerance: f64) {
+        self.check_by(tunings(), tolerance);
+    }
+
+    fn check_by(&self, tunings: Vec<Tuning>, tolerance: f64) {
         let want = self.reference();
-        for tuning in tunings() {
+        for tuning in tunings {
             let gemm = self.gemm(tuning);
             assert_sums(&format!("{gemm:?}"), &self.run(gemm), &want, tolerance);
         }
@@ -92,6 +109,31 @@ proptest! {
         let split = tunings().iter().filter(|&&tuning| product.gemm(tuning).workspace_bytes() > 0).count();
         prop_assert_eq!(2 * split, tunings().len());
         product.check(1e-6);
+    }
+}
+
+/// Where rounding changes nothing, products in `f16` are as good as any: their sums are in `f32`.
+#[test]
+fn products_of_halves_match() {
+    let gradients = [None, Some(Gradient::A), Some(Gradient::B)];
+    for (index, gradient) in gradients.into_iter().enumerate() {
+        for op in [Op::Nn, Op::Nt, Op::Tn] {
+            for shape in [[1, 4, 1], [67, 36, 50], [130, 132, 20], [5, 20, 600]] {
+                let product = Product::random(op, shape, gradient.is_none(), index as u64);
+                product.in_f16(gradient).check_by(tunings_in(Precision::F16), 1e-6);
+            }
+        }
+    }
+}
+
+/// What is beyond f16 counts as its largest number.
+#[test]
+fn halves_do_not_overflow() {
+    for tuning in tunings_in(Precision::F16) {
+        let mut product = Product::random(Op::Nn, [1, 4, 4], false, 6);
+        product.a = vec![1e9, -1e9, 1e30, 0.5];
+        product.b = [[1.0; 4], [0.0; 4], [-1.0, -1.0, 0.0, 0.0], [2.0; 4]].concat();
+        assert_eq!(product.run(product.gemm(tuning)), [1.0, 1.0, 65_505.0, 65_505.0]);
     }
 }
 

@@ -72,7 +72,14 @@ impl Case {
         }]);
         let [rows, gradient, u, stats] = outputs[1];
         let logits = lab.poisoned(loss.logits_bytes());
-        let product = Gemm { m: head.batch, n: head.padded, k: head.features, op: Op::Nn, tuning: Tuning::portable() };
+        let product = Gemm {
+            m: head.batch,
+            n: head.padded,
+            k: head.features,
+            op: Op::Nn,
+            gradient: None,
+            tuning: Tuning::portable(),
+        };
         let workspace = lab.poisoned(product.workspace_bytes().max(16));
         let mut all = product.dispatches("scores", [a, weights], Some(bias), logits, Some(workspace));
         all.push(loss.dispatch(logits, labels, 0.3, gradient, rows));

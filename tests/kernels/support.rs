@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use predsim::gpu::{Dispatch, Gpu, GpuError, Lab, Slice, TensorId, Wanted, block_on};
+use predsim::kernels::precision::Precision;
 use predsim::kernels::tuning::{Family, Tuning};
 
 static GPU: LazyLock<Gpu> =
@@ -18,10 +19,16 @@ pub fn wait<T>(future: impl Future<Output = Result<T, GpuError>>) -> T {
     block_on(gpu(), future).expect("the device works")
 }
 
-/// Every way to compute products that this adapter has: each family, with sums as whole as they may be and with sums split
+/// Every way to compute products in `f32` that this adapter has: each family, with sums as whole as they may be and with sums split
 /// as much as they can be.
 pub fn tunings() -> Vec<Tuning> {
-    let families = Family::ALL.into_iter().filter(|family| family.runs_on(gpu()));
+    tunings_in(Precision::F32)
+}
+
+/// The same in `precision`.
+pub fn tunings_in(precision: Precision) -> Vec<Tuning> {
+    let families = Family::ALL.into_iter();
+    let families = families.filter(|family| family.precision() == precision && family.lacks(gpu()).is_none());
     let tuning = |family, workgroups| {
         let mut tuning = Tuning::portable();
         tuning.family = family;
@@ -128,6 +135,14 @@ pub fn random(seed: u64, len: usize) -> Vec<f32> {
         })
         .collect()
 }
+
+/// Rounds values in [-1, 1] so that `f16` holds them and their halves exactly.
+pub fn round_to_f16(values: &mut [f32]) {
+    values.iter_mut().for_each(|v| *v = (*v * 512.0).round() / 512.0);
+}
+
+/// A factor that takes such values to where `f16` holds hardly any of them, unless they are scaled by 64 at least.
+pub const TINY: f32 = 1.0 / (1 << 21) as f32;
 
 pub fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()

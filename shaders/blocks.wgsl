@@ -1,0 +1,75 @@
+// How a workgroup of SIDE x SIDE invocations fills its tiles of A and B: of every SIDE k of the sum, half of the invocations
+// fetch a block of four rows by four k of A each, the other half one of B, turned so that every access to workgroup memory is
+// a vec4.
+//
+// The kernel says which groups of four k are its part's (`groups_of`), where C ends (`bounds`), which of A and B lie along k
+// (A_ALONG, B_ALONG), and loads blocks (`block_a`, `block_b`); `start_rows` comes before the first block of A,
+// `start_writing` before the first `put`. element_f32.wgsl or element_f16.wgsl says what a tile holds, the family how far apart
+// the rows of a tile lie (PITCH).
+
+// From `begin` to before `end`.
+struct Groups {
+    begin: u32,
+    end: u32,
+}
+
+// Rows and vec4 columns of C.
+struct Bounds {
+    rows: u32,
+    columns: u32,
+}
+
+const FOURS: u32 = 2u * SIDE;
+const DEPTH: u32 = SIDE / 4u;
+const BLOCKS: u32 = FOURS * DEPTH;
+
+// [k][four of rows], [k][vec4 column]
+var<workgroup> tile_a: array<Element, 4u * DEPTH * PITCH>;
+var<workgroup> tile_b: array<Element, 4u * DEPTH * PITCH>;
+
+// Which block an invocation fetches: of A or of B, which four of its rows or vec4 column of the matrix, which group of a step.
+struct Errand {
+    for_a: bool,
+    four: u32,
+    own: u32,
+    group: u32,
+}
+
+// Neighbours fetch what neighbours in memory, along k where the matrix lies along k.
+fn errand_of(local: u32, first_four: u32, first_column: u32) -> Errand {
+    let number = local % BLOCKS;
+    let for_a = local < BLOCKS;
+    let along = select(B_ALONG, A_ALONG, for_a);
+    let own = select(number % FOURS, number / DEPTH, along);
+    let group = select(number / FOURS, number % DEPTH, along);
+    return Errand(for_a, select(first_column, first_four, for_a) + own, own, group);
+}
+
+// Groups behind the end count nothing.
+fn fetch(errand: Errand, step: u32, groups: Groups, last_column: u32) -> mat4x4<f32> {
+    let group = step + errand.group;
+    if (group >= groups.end) {
+        return mat4x4<f32>();
+    }
+    if (errand.for_a) {
+        return block_a(errand.four, group);
+    }
+    return block_b(group, min(errand.four, last_column));
+}
+
+fn store(errand: Errand, block: mat4x4<f32>) {
+    let at = errand.group * 4u * PITCH + errand.own;
+    if (errand.for_a) {
+        let scale = params.scale_a;
+        tile_a[at] = element(block[0], scale);
+        tile_a[at + PITCH] = element(block[1], scale);
+        tile_a[at + 2u * PITCH] = element(block[2], scale);
+        tile_a[at + 3u * PITCH] = element(block[3], scale);
+    } else {
+        let scale = params.scale_b;
+        tile_b[at] = element(block[0], scale);
+        tile_b[at + PITCH] = element(block[1], scale);
+        tile_b[at + 2u * PITCH] = element(block[2], scale);
+        tile_b[at + 3u * PITCH] = element(block[3], scale);
+    }
+}
