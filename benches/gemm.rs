@@ -25,7 +25,7 @@ fn gemm(criterion: &mut Criterion) {
         ("dense dW ", Op::Tn, 1024, 1024, 128),
     ];
     for (layout, op, m, n, k) in shapes {
-        let gemm = Gemm { m, n, k, op, tuning };
+        let gemm = Gemm { m, n, k, op, gradient: None, tuning };
         let mut lab = Lab::new(&gpu);
         let mut tensor = |rows: u32, columns: u32| {
             lab.tensor(&support::values(4 * u64::from(rows) * u64::from(columns))).expect("a tensor")

@@ -35,13 +35,16 @@ struct Way {
 
 /// The ways in which each case is run on `gpu`.
 fn ways(gpu: &Gpu) -> Result<Vec<Way>, Failed> {
-    let chosen = Tuning::chosen(gpu, Precision::F32).map_err(|error| error.to_string())?;
+    let forced = std::env::var(FORCE).ok();
+    let is_half = Tuning::all_in(Precision::F16).any(|(name, _)| forced.as_deref() == Some(name));
+    let precision = if is_half { Precision::F16 } else { Precision::F32 };
+    let chosen = Tuning::chosen(gpu, precision).map_err(|error| error.to_string())?;
     let mut ways: Vec<Way> =
         plans(gpu).into_iter().map(|(name, goals)| Way { name: name.to_owned(), tuning: chosen, goals }).collect();
-    if std::env::var_os(FORCE).is_none() {
+    if forced.is_none() {
         let fastest = Goal { limit: Limit::Fastest, bounds: Bounds::of(&gpu.limits) };
-        let others = Tuning::all_in(Precision::F32)
-            .filter(|(name, tuning)| *tuning != chosen && Tuning::named(name, gpu).is_ok());
+        let others =
+            Tuning::NAMED.into_iter().filter(|(name, tuning)| *tuning != chosen && Tuning::named(name, gpu).is_ok());
         ways.extend(others.map(|(name, tuning)| Way { name: format!("{FORCE}={name}"), tuning, goals: vec![fastest] }));
     }
     Ok(ways)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{failure, objects, stdout, tiny};
+use crate::support::{checkpoint, failure, objects, predsim, stdout, tiny};
 
 /// A run that times its kernels, with its caches in `home`; the object that says what came of it.
 fn tuned(home: &Path, tune: &str) -> Option<Value> {
@@ -50,8 +50,35 @@ fn a_variant_can_be_forced_and_an_unknown_one_is_refused_before_anything_is_lost
     let (line, code) = failure(&mut forced("warpgroup"));
     assert_eq!(code, 2);
     assert!(
-        line.contains("warpgroup") && line.contains(" workgroup,") && line.ends_with("workgroup-winograd4"),
+        line.contains("warpgroup") && line.contains(" workgroup,") && line.ends_with("cooperative16-f16"),
         "{line}"
     );
     assert!(out.join("checkpoint.safetensors").exists(), "the earlier run is still there");
+}
+
+#[test]
+fn products_in_f16_train_and_resume_to_the_same_bits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [single, whole, parts] = ["single", "whole", "parts"].map(|name| folder.path().join(name));
+    let run = |out: &Path, epochs, precision| tiny(out, &["--epochs", epochs, "--precision", precision, "--tune=off"]);
+    let adapters = stdout(&mut predsim(&["devices", "--json"]));
+    if !objects(&adapters)[0].to_string().contains("\"f16\"") {
+        let (line, code) = failure(&mut run(&whole, "2", "f16"));
+        assert!(code == 2 && line.contains("f32 works everywhere"), "{line}");
+        return;
+    }
+    stdout(&mut run(&single, "2", "f32"));
+    stdout(&mut run(&whole, "2", "f16"));
+    stdout(&mut run(&parts, "1", "f16"));
+    let config = fs::read_to_string(parts.join("config.toml")).expect("a config");
+    assert!(config.contains("precision = \"f16\""), "{config}");
+    stdout(predsim(&["train", "--epochs", "2", "--tune=off", "--resume"]).arg(&parts));
+    assert!(checkpoint(&whole) == checkpoint(&parts), "the two checkpoints differ");
+    assert!(checkpoint(&whole) != checkpoint(&single), "nothing was rounded");
+
+    // Two precisions do not go together, and what is asked for last counts.
+    let mut forced = run(&single, "2", "f16");
+    let (line, code) = failure(forced.arg("--overwrite").env("PREDSIM_FORCE_VARIANT", "direct"));
+    assert!(code == 2 && line.contains("direct computes in f32") && line.contains("workgroup-f16"), "{line}");
+    stdout(predsim(&["eval"]).arg(&whole));
 }

@@ -1,11 +1,27 @@
-//! Deviations by kind, and the bounds of golden/README.md, "Tolerances".
+//! Deviations by kind, and the bounds of golden/README.md, "Tolerances"; for products in `f16`, bounds of our own.
 
 use std::collections::BTreeMap;
+
+use predsim::kernels::precision::Precision;
 
 use super::case::Case;
 
 /// Null gradients may be off by this much, absolutely.
 const NULL_GRADIENT: f64 = 1e-5;
+
+/// Bounds for products of operands rounded to `f16`, 8192 times as coarse as `f32`: a few times the largest deviations seen.
+/// Kinds that are not here are not judged: single gradients jump where a rectifier or a maximum falls to the other side, and
+/// Adam makes as much of the smallest gradient as of the largest.
+const HALF_BOUNDS: [(&str, f64); 8] = [
+    ("losses", 5e-2),
+    ("logits", 3e-1),
+    ("eval logits", 2e-3),
+    ("stats0", 3e-3),
+    ("final var", 1e-2),
+    ("grad0 all", 1e-1),
+    ("null grad", NULL_GRADIENT),
+    ("update all", 3e-1),
+];
 
 /// What was found for one kind of quantity.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +36,33 @@ struct Kind {
 pub struct Findings {
     kinds: BTreeMap<&'static str, Kind>,
     errors: Vec<String>,
-    moved: f64,
+    precision: Precision,
+    updates: Distance,
+    gradients: Distance,
+}
+
+/// How far all tensors together are from what they should be.
+#[derive(Debug, Default)]
+struct Distance {
     missed: f64,
+    length: f64,
+}
+
+impl Distance {
+    /// Adds a tensor; returns how far it is itself, unless it hardly has a length.
+    fn add(&mut self, got: &[f32], want: &[f32], start: &[f32]) -> Option<f64> {
+        let square = |a: &[f32], b: &[f32]| -> f64 {
+            a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+        };
+        let (missed, length) = (square(got, want), square(want, start));
+        self.missed += missed;
+        self.length += length;
+        (length > 1e-18).then(|| (missed / length).sqrt())
+    }
+
+    fn share(&self) -> f64 {
+        (self.missed / (self.length + 1e-30)).sqrt()
+    }
 }
 
 /// `max(floor, 10 x float32_deviation)`.
@@ -30,8 +71,15 @@ fn bound(case: &Case, bucket: &str, column: usize, floor: f64) -> f64 {
 }
 
 impl Findings {
+    /// For products in `precision`.
+    pub fn new(precision: Precision) -> Self {
+        Self { precision, ..Self::default() }
+    }
+
     /// Notes a deviation of `kind`.
     fn note(&mut self, kind: &'static str, at: &str, deviation: f64, bound: f64) {
+        let half = || HALF_BOUNDS.iter().find(|(name, _)| *name == kind).map_or(f64::INFINITY, |(_, bound)| *bound);
+        let bound = if self.precision == Precision::F16 { half() } else { bound };
         let entry = self.kinds.entry(kind).or_insert_with(|| Kind { worst: -1.0, ..Kind::default() });
         entry.bound = bound;
         // NaN is worse than anything.
@@ -74,21 +122,21 @@ impl Findings {
 
     /// Compares a parameter's way from `start` during the steps.
     pub fn update(&mut self, case: &Case, at: &str, got: &[f32], want: &[f32], start: &[f32]) {
-        let square = |a: &[f32], b: &[f32]| -> f64 {
-            a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
-        };
-        let (missed, moved) = (square(got, want), square(want, start));
-        self.missed += missed;
-        self.moved += moved;
-        if moved > 1e-18 {
-            self.note("update worst", at, (missed / moved).sqrt(), bound(case, "update", 0, 1e-3));
+        if let Some(share) = self.updates.add(got, want, start) {
+            self.note("update worst", at, share, bound(case, "update", 0, 1e-3));
         }
     }
 
-    /// Closes the sum over all updates.
-    pub fn close_updates(&mut self, case: &Case) {
-        let all = (self.missed / (self.moved + 1e-30)).sqrt();
-        self.note("update all", "all tensors", all, bound(case, "update", 1, 1e-4));
+    /// Compares a gradient: each value, and its share of all gradients' lengths.
+    pub fn gradient(&mut self, case: &Case, at: &str, got: &[f32], want: &[f32]) {
+        self.relative(case, "grad0", "grad0", 5e-5, at, got, want);
+        self.gradients.add(got, want, &vec![0.0; want.len()]);
+    }
+
+    /// Closes the sums over all gradients and all updates.
+    pub fn close(&mut self, case: &Case) {
+        self.note("grad0 all", "all tensors", self.gradients.share(), bound(case, "grad0", 1, 5e-5));
+        self.note("update all", "all tensors", self.updates.share(), bound(case, "update", 1, 1e-4));
     }
 
     /// Something that is plainly wrong.

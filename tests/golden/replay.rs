@@ -24,7 +24,7 @@ struct StepLosses {
 pub async fn replay(gpu: &Rc<Gpu>, case: &Case, tuning: Tuning, goal: Goal) -> Result<Findings, String> {
     let text = |error: predsim::train::TrainError| error.to_string();
     let model = Model::build(case.model()?).map_err(|error| error.to_string())?;
-    let mut findings = Findings::default();
+    let mut findings = Findings::new(tuning.precision());
     compare_declarations(case, &model, &mut findings);
     let batch = case.count("batch_size");
     let plans = [(Mode::Train, batch as u32), (Mode::Evaluate, batch as u32)];
@@ -146,7 +146,7 @@ fn compare_gradients(case: &Case, gradients: &[NamedTensor], findings: &mut Find
         if case.null_grad.contains(&gradient.name) {
             findings.null_gradient(&name, &gradient.values, &want.values);
         } else {
-            findings.relative(case, "grad0", "grad0", 5e-5, &name, &gradient.values, &want.values);
+            findings.gradient(case, &name, &gradient.values, &want.values);
         }
     }
 }
@@ -190,7 +190,7 @@ async fn compare_final(trainer: &mut Trainer, case: &Case, findings: &mut Findin
             findings.update(case, &tensor.name, &tensor.values, want, start);
         }
     }
-    findings.close_updates(case);
+    findings.close(case);
     let last = |name: &str| case.find(&format!("final.{name}")).or_else(|| case.find(&format!("init.{name}")));
     trainer.load(|name| last(name).map(|tensor| tensor.values.clone())).map_err(text)?;
     let (x, labels) = batch_of(case, trainer.network().model.input, 0)?;
