@@ -26,7 +26,8 @@ pub fn test(filter: Option<&str>) -> Result<(), Failure> {
     build()?;
     let golden = ["build", "--release", "--package", "golden-web", "--target", wasm::TARGET];
     run_all(vec![
-        Step::cargo("the native program", &["build", "--release", "--workspace", "--bin", "predsim"]),
+        // As `cargo xtask test` builds it, so that behind that nothing is left to build.
+        Step::cargo("the native program", &["test", "--release", "--workspace", "--no-run", "--test", "cli"]),
         Step::cargo("the golden cases' runner for the browser", &golden),
     ])?;
     let served = place.join("site");
