@@ -40,6 +40,13 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Whether cargo sets the environment variable to tell a program of its own package. A cargo that this program runs must not
+/// see it: build scripts that ask for such variables (ring's) would run anew under every caller, and all that depends on
+/// them would be built again.
+fn tells_of_caller(name: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// A command with a title.
 #[derive(Debug)]
 pub struct Step {
@@ -52,6 +59,9 @@ impl Step {
     pub fn new(title: &str, program: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(crate::root());
+        for name in std::env::vars_os().map(|(name, _)| name).filter(|name| tells_of_caller(&name.to_string_lossy())) {
+            command.env_remove(name);
+        }
         Self { title: title.to_owned(), command }
     }
 
@@ -135,6 +145,14 @@ mod tests {
         let failure = Step::new("quiet", "sh", &["-c", "exit 2"]).hand_over().unwrap_err();
         assert_eq!((failure.code(), failure.to_string()), (2, String::new()));
         assert_eq!(Step::new("fine", "true", &[]).hand_over(), Ok(()));
+    }
+
+    /// Cargo, which runs this test, has set the variable.
+    #[test]
+    fn a_command_does_not_learn_which_package_runs_it() {
+        assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
+        let asks = ["-c", "test -z \"$CARGO_PKG_NAME\" && test -n \"$PATH\""];
+        assert_eq!(Step::new("asks", "sh", &asks).hand_over(), Ok(()));
     }
 
     #[test]
