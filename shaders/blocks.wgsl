@@ -45,16 +45,40 @@ fn errand_of(local: u32, first_four: u32, first_column: u32) -> Errand {
     return Errand(for_a, select(first_column, first_four, for_a) + own, own, group);
 }
 
+// What an invocation has to do: where its workgroup's tile begins, in fours of rows and in vec4 columns, over which groups it
+// sums, and what it fetches.
+struct Task {
+    first_four: u32,
+    first_column: u32,
+    groups: Groups,
+    errand: Errand,
+    last_column: u32,   // of the matrix
+}
+
+fn task_of(group: vec3<u32>, grid: vec3<u32>, local: u32) -> Task {
+    let number = linear_group(group, grid);
+    let row_tile = number / params.column_tiles;
+    let first_four = row_tile * FOURS;
+    let first_column = (number - row_tile * params.column_tiles) * FOURS;
+    let groups = groups_of(group.z);
+    let errand = errand_of(local, first_four, first_column);
+    if (errand.for_a) {
+        start_rows(errand.four);
+    }
+    return Task(first_four, first_column, groups, errand, bounds().columns - 1u);
+}
+
 // Groups behind the end count nothing.
-fn fetch(errand: Errand, step: u32, groups: Groups, last_column: u32) -> mat4x4<f32> {
+fn fetch(task: Task, step: u32) -> mat4x4<f32> {
+    let errand = task.errand;
     let group = step + errand.group;
-    if (group >= groups.end) {
+    if (group >= task.groups.end) {
         return mat4x4<f32>();
     }
     if (errand.for_a) {
         return block_a(errand.four, group);
     }
-    return block_b(group, min(errand.four, last_column));
+    return block_b(group, min(errand.four, task.last_column));
 }
 
 fn store(errand: Errand, block: mat4x4<f32>) {

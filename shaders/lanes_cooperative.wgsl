@@ -46,16 +46,7 @@ fn product(
     @builtin(subgroup_id) subgroup: u32,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let number = linear_group(group, grid);
-    let row_tile = number / params.column_tiles;
-    let first_four = row_tile * FOURS;
-    let first_column = (number - row_tile * params.column_tiles) * FOURS;
-    let limits = bounds();
-    let groups = groups_of(group.z);
-    let errand = errand_of(local, first_four, first_column);
-    if (errand.for_a) {
-        start_rows(errand.four);
-    }
+    let task = task_of(group, grid, local);
     let own_row = subgroup / ABREAST * OWN_ROWS;
     let own_column = subgroup % ABREAST * OWN_COLUMNS;
     var c00: Sums;
@@ -66,12 +57,12 @@ fn product(
     var c21: Sums;
     var c30: Sums;
     var c31: Sums;
-    var block = fetch(errand, groups.begin, groups, limits.columns - 1u);
-    for (var step = groups.begin; step < groups.end; step += DEPTH) {
+    var block = fetch(task, task.groups.begin);
+    for (var step = task.groups.begin; step < task.groups.end; step += DEPTH) {
         workgroupBarrier();
-        store(errand, block);
+        store(task.errand, block);
         workgroupBarrier();
-        block = fetch(errand, step + DEPTH, groups, limits.columns - 1u);
+        block = fetch(task, step + DEPTH);
         for (var k = 0u; k < 4u * DEPTH; k += MATRIX) {
             let at_a = k * PITCH + own_row / 4u;
             let at_b = k * PITCH + own_column;
@@ -92,8 +83,8 @@ fn product(
         }
     }
     let member = Member(subgroup, lane);
-    let row = 4u * first_four + own_row;
-    let left = first_column + own_column;
+    let row = 4u * task.first_four + own_row;
+    let left = task.first_column + own_column;
     let right = left + MATRIX / 4u;
     put_matrix(c00, member, group.z, row, left);
     put_matrix(c01, member, group.z, row, right);

@@ -28,25 +28,16 @@ fn product(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let number = linear_group(group, grid);
-    let row_tile = number / params.column_tiles;
-    let first_four = row_tile * FOURS;
-    let first_column = (number - row_tile * params.column_tiles) * FOURS;
-    let limits = bounds();
-    let groups = groups_of(group.z);
-    let errand = errand_of(local, first_four, first_column);
-    if (errand.for_a) {
-        start_rows(errand.four);
-    }
+    let task = task_of(group, grid, local);
     let down = local / SIDE;
     let across = local % SIDE;
     var rows: Rows;
-    var block = fetch(errand, groups.begin, groups, limits.columns - 1u);
-    for (var step = groups.begin; step < groups.end; step += DEPTH) {
+    var block = fetch(task, task.groups.begin);
+    for (var step = task.groups.begin; step < task.groups.end; step += DEPTH) {
         workgroupBarrier();
-        store(errand, block);
+        store(task.errand, block);
         workgroupBarrier();
-        block = fetch(errand, step + DEPTH, groups, limits.columns - 1u);
+        block = fetch(task, step + DEPTH);
         for (var k = 0u; k < 4u * DEPTH; k++) {
             let at = k * PITCH;
             rows = outer(
@@ -56,8 +47,8 @@ fn product(
             );
         }
     }
-    start_writing(group.z, first_column + across, first_column + SIDE + across);
-    let low = 4u * (first_four + down);
+    start_writing(group.z, task.first_column + across, task.first_column + SIDE + across);
+    let low = 4u * (task.first_four + down);
     put(low, unscaled_row(rows.r0));
     put(low + 1u, unscaled_row(rows.r1));
     put(low + 2u, unscaled_row(rows.r2));

@@ -27,7 +27,7 @@ pub struct Gpu {
     submitted: AtomicU64,
 }
 
-/// Opened where the adapter has them; nothing depends on their presence.
+/// Opened where the adapter has them; what needs one of them asks for it.
 const OPTIONAL_FEATURES: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY
     .union(wgpu::Features::SUBGROUP)
     .union(wgpu::Features::SHADER_F16)

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::gemm::{OPERANDS, Tiling, family_variants, sum_parts};
-use super::tuning::{Family, Kernel, Tuning};
+use super::tuning::{Family, Kernel, Shaders, Tuning, product_shaders};
 use crate::gpu::{Constants, Dispatch, Pipeline, Shader, Slice};
 
 const CONV2D: Kernel = Kernel {
@@ -183,25 +183,14 @@ impl Conv2d {
         };
         let stride = if mode == Mode::Input { self.stride } else { 1 };
         tiling
-            .dispatch(label, shader, constants(mode, bias.is_some(), stride), &params, operands)
+            .dispatch(label, &SHADERS, constants(mode, bias.is_some(), stride), &params, operands)
             .reads(bias.unwrap_or(operands[1]))
             .writes(out)
             .flops(2 * u64::from(self.out_pixels()) * u64::from(self.taps()) * u64::from(self.cout))
     }
 }
 
-const SHADERS: [Shader; Family::ALL.len()] = [
-    Family::Direct.shader("conv2d.direct", OPERANDS, &Family::Direct.parts(CONV2D)),
-    Family::Subgroup8.shader("conv2d.subgroup", OPERANDS, &Family::Subgroup8.parts(CONV2D)),
-    Family::Workgroup.shader("conv2d.workgroup", OPERANDS, &Family::Workgroup.parts(CONV2D)),
-    Family::WorkgroupHalf.shader("conv2d.workgroup_f16", OPERANDS, &Family::WorkgroupHalf.parts(CONV2D)),
-    Family::Cooperative8.shader("conv2d.cooperative8", OPERANDS, &Family::Cooperative8.parts(CONV2D)),
-    Family::Cooperative16.shader("conv2d.cooperative16", OPERANDS, &Family::Cooperative16.parts(CONV2D)),
-];
-
-fn shader(family: Family) -> Shader {
-    SHADERS[family as usize]
-}
+const SHADERS: Shaders = product_shaders!("conv2d", CONV2D);
 
 fn constants(mode: Mode, bias: bool, stride: u32) -> Constants {
     vec![("MODE", mode as u32), ("BIAS", u32::from(bias)), ("STRIDE", stride)]
@@ -212,5 +201,5 @@ pub fn variants() -> Vec<Pipeline> {
     let forward = [false, true].map(|bias| constants(Mode::Forward, bias, 1));
     let input =
         [(false, 1), (false, 2), (true, 1), (true, 2)].map(|(bias, stride)| constants(Mode::Input, bias, stride));
-    family_variants(shader, &[forward.to_vec(), input.to_vec(), vec![constants(Mode::Weight, false, 1)]].concat())
+    family_variants(&SHADERS, &[forward.to_vec(), input.to_vec(), vec![constants(Mode::Weight, false, 1)]].concat())
 }

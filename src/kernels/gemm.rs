@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
-use super::tuning::{Family, Kernel, Tuning};
+use super::tuning::{Family, Kernel, Shaders, Tuning, product_shaders};
 use crate::gpu::{Constants, Dispatch, Input, Pipeline, Shader, Slice, grid};
 
 const GEMM: Kernel = Kernel {
@@ -84,13 +84,13 @@ impl Tiling {
     pub fn dispatch<P: Pod>(
         &self,
         label: &'static str,
-        shader: fn(Family) -> Shader,
+        shaders: &Shaders,
         mut constants: Constants,
         params: &P,
         [a, b]: [Slice; 2],
     ) -> Dispatch {
         constants.extend(self.family.widths()[self.width]);
-        let pipeline = pipeline(shader(self.family), constants);
+        let pipeline = pipeline(shaders[self.family as usize], constants);
         Dispatch::new(label, pipeline, params, self.workgroups()).loads(a).loads(b)
     }
 
@@ -244,25 +244,14 @@ impl Gemm {
         let params =
             Params { m: self.m, n4: self.n / 4, k: self.k, chunk, column_tiles, across, scales: self.scales() };
         tiling
-            .dispatch(label, shader, constants(self.op, bias.is_some(), batched), &params, operands)
+            .dispatch(label, &SHADERS, constants(self.op, bias.is_some(), batched), &params, operands)
             .reads(bias.unwrap_or(operands[1]))
             .writes(out)
             .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k))
     }
 }
 
-const SHADERS: [Shader; Family::ALL.len()] = [
-    Family::Direct.shader("gemm.direct", OPERANDS, &Family::Direct.parts(GEMM)),
-    Family::Subgroup8.shader("gemm.subgroup", OPERANDS, &Family::Subgroup8.parts(GEMM)),
-    Family::Workgroup.shader("gemm.workgroup", OPERANDS, &Family::Workgroup.parts(GEMM)),
-    Family::WorkgroupHalf.shader("gemm.workgroup_f16", OPERANDS, &Family::WorkgroupHalf.parts(GEMM)),
-    Family::Cooperative8.shader("gemm.cooperative8", OPERANDS, &Family::Cooperative8.parts(GEMM)),
-    Family::Cooperative16.shader("gemm.cooperative16", OPERANDS, &Family::Cooperative16.parts(GEMM)),
-];
-
-fn shader(family: Family) -> Shader {
-    SHADERS[family as usize]
-}
+const SHADERS: Shaders = product_shaders!("gemm", GEMM);
 
 fn constants(op: Op, bias: bool, batched: bool) -> Constants {
     vec![("OP", op as u32), ("BIAS", u32::from(bias)), ("BATCHED", u32::from(batched))]
@@ -272,12 +261,12 @@ fn pipeline(shader: Shader, constants: Constants) -> Pipeline {
     Pipeline::new(shader, "product", constants)
 }
 
-/// The pipelines of a product's `shader` with each of the constants, in every family and width.
-pub(super) fn family_variants(shader: fn(Family) -> Shader, constants: &[Constants]) -> Vec<Pipeline> {
+/// The pipelines of a product's `shaders` with each of the constants, in every family and width.
+pub(super) fn family_variants(shaders: &Shaders, constants: &[Constants]) -> Vec<Pipeline> {
     let mut all = Vec::new();
     for family in Family::ALL {
         for width in family.widths() {
-            all.extend(constants.iter().map(|own| pipeline(shader(family), [own, *width].concat())));
+            all.extend(constants.iter().map(|own| pipeline(shaders[family as usize], [own, *width].concat())));
         }
     }
     all
@@ -289,5 +278,5 @@ pub fn variants() -> Vec<Pipeline> {
     for op in [Op::Nn, Op::Nt, Op::Tn] {
         own.extend([false, true].map(|bias| constants(op, bias, false)));
     }
-    [vec![sum_parts_pipeline()], family_variants(shader, &own)].concat()
+    [vec![sum_parts_pipeline()], family_variants(&SHADERS, &own)].concat()
 }

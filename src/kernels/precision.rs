@@ -47,7 +47,7 @@ impl Precision {
     pub(super) fn gradient_scale(self, rows: u32) -> f32 {
         match self {
             Self::F32 => 1.0,
-            Self::F16 => HEADROOM * (f64::from(rows).log2().ceil().exp2() as f32),
+            Self::F16 => HEADROOM * rows.next_power_of_two() as f32,
         }
     }
 }

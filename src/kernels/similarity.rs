@@ -199,26 +199,17 @@ impl Similarity {
 
     /// S = u u^T
     fn cosines(&self) -> Gemm {
-        Gemm {
-            m: self.batch,
-            n: self.stride(),
-            k: self.features_len(),
-            op: Op::Nt,
-            gradient: None,
-            tuning: self.tuning.single(),
-        }
+        self.product(self.stride(), self.features_len(), Op::Nt)
     }
 
     /// df = A u
     fn pulled(&self) -> Gemm {
-        Gemm {
-            m: self.batch,
-            n: self.features_len(),
-            k: self.stride(),
-            op: Op::Nn,
-            gradient: None,
-            tuning: self.tuning.single(),
-        }
+        self.product(self.features_len(), self.stride(), Op::Nn)
+    }
+
+    /// A product with a row a sample. A loss is not rounded.
+    fn product(&self, n: u32, k: u32, op: Op) -> Gemm {
+        Gemm { m: self.batch, n, k, op, gradient: None, tuning: self.tuning.single() }
     }
 
     /// Bytes of the workspace; 0 where none is needed.

@@ -2,7 +2,7 @@
 
 use super::COMMON;
 use super::precision::Precision;
-use crate::gpu::{Gpu, Input, Shader};
+use crate::gpu::{Gpu, Shader};
 
 const TILE: &str = include_str!("../../shaders/tile.wgsl");
 const DIRECT: &str = include_str!("../../shaders/lanes_direct.wgsl");
@@ -209,6 +209,27 @@ pub(super) struct Kernel {
     pub workgroup: &'static str,
 }
 
+/// A product's shader in each family, in the order of [`Family::ALL`].
+pub(super) type Shaders = [Shader; Family::ALL.len()];
+
+/// The [`Shaders`] of the product `$name`, a [`Kernel`] over A and B.
+macro_rules! product_shaders {
+    ($name:literal, $kernel:expr) => {
+        product_shaders!($name, $kernel;
+            Direct "direct", Subgroup8 "subgroup", Workgroup "workgroup",
+            WorkgroupHalf "workgroup_f16", Cooperative8 "cooperative8", Cooperative16 "cooperative16")
+    };
+    ($name:literal, $kernel:expr; $($family:ident $suffix:literal),*) => {
+        [$(Shader {
+            name: concat!($name, ".", $suffix),
+            inputs: OPERANDS,
+            parts: &Family::$family.parts($kernel),
+            extensions: Family::$family.extensions(),
+        }),*]
+    };
+}
+pub(super) use product_shaders;
+
 impl Family {
     /// All of them, in their order.
     pub const ALL: [Self; 6] =
@@ -253,18 +274,8 @@ impl Family {
         [COMMON, TILE, matrices, element, blocks, lanes, own.operands, walk]
     }
 
-    /// The shader of a product by this family, of [`Self::parts`].
-    pub(super) const fn shader(
-        self,
-        name: &'static str,
-        operands: &'static [Input],
-        parts: &'static [&'static str],
-    ) -> Shader {
-        Shader { name, inputs: operands, parts, extensions: self.extensions() }
-    }
-
     /// The extensions of WGSL that it needs.
-    const fn extensions(self) -> &'static [&'static str] {
+    pub(super) const fn extensions(self) -> &'static [&'static str] {
         match self {
             Self::Direct | Self::Subgroup8 | Self::Workgroup => &[],
             Self::WorkgroupHalf => &["f16"],
