@@ -1,9 +1,10 @@
 // Matrix products C[m, n] = A B (+ bias), row-major, f32. Constants: OP says how A and B lie (0: A[m, k] B[k, n],
-// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); BIAS; BATCHED; COLUMNS; the subgroup family's SPREAD, the workgroup family's SIDE.
+// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); BIAS; BATCHED; ADDING; COLUMNS; the subgroup family's SPREAD, the workgroup
+// family's SIDE.
 //
 // Workgroup z of the grid takes the k from z * chunk on: a long sum over few outputs is split, for parallelism and for
-// accuracy, and its parts, one matrix behind the other, are added up by `sum_parts`. BATCHED, for OP 0 alone: it takes
-// product z, all k of it; A, B and C are as many matrices, one behind the other.
+// accuracy, and its parts, one matrix behind the other, are added up by `sum_parts`. BATCHED, for OP 0 and 2: it takes
+// product z, all k of it; A, B and C are as many matrices, one behind the other. ADDING: to what is in C.
 
 struct Params {
     m: u32,
@@ -68,9 +69,14 @@ fn quad_of(index: u32) -> Quad {
     return Quad(min(index, params.m / 4u - 1u));
 }
 
+// Where k lies in A with OP 2 and in B without OP 1: the products before this one have as many each.
+fn row_of(k: u32) -> u32 {
+    return select(k, part * params.k + k, BATCHED == 1u);
+}
+
 // k past the end are read from the last one, and count nothing because B has zeros there.
 fn load_across(quad: Quad, k: u32) -> vec4<f32> {
-    return a(min(k, params.k - 1u) * (params.m / 4u) + quad.column);
+    return a(row_of(min(k, params.k - 1u)) * (params.m / 4u) + quad.column);
 }
 
 fn load_quad(quad: Quad, at: Step) -> mat4x4<f32> {
@@ -79,17 +85,13 @@ fn load_quad(quad: Quad, at: Step) -> mat4x4<f32> {
     );
 }
 
-fn row_of_b(k: u32) -> u32 {
-    return select(k, part * params.k + k, BATCHED == 1u);
-}
-
 // One k of a vec4 column of B that lies along its columns. Only with OP 2, where k counts samples, may k be past the end:
 // it is a multiple of four otherwise.
 fn load_sample(k: u32, column: u32) -> vec4<f32> {
     if (OP == 0u) {
-        return b(row_of_b(k) * params.n4 + column);
+        return b(row_of(k) * params.n4 + column);
     }
-    return select(vec4<f32>(0.0), b(min(k, params.k - 1u) * params.n4 + column), k < params.k);
+    return select(vec4<f32>(0.0), b(row_of(min(k, params.k - 1u)) * params.n4 + column), k < params.k);
 }
 
 // Four k of one vec4 column of B.
@@ -100,7 +102,7 @@ fn load_column(k: u32, column: u32) -> mat4x4<f32> {
         return transpose(mat4x4<f32>(b(first), b(first + k4), b(first + 2u * k4), b(first + 3u * k4)));
     }
     return mat4x4<f32>(
-        b(row_of_b(k) * params.n4 + column), load_sample(k + 1u, column), load_sample(k + 2u, column), load_sample(k + 3u, column),
+        b(row_of(k) * params.n4 + column), load_sample(k + 1u, column), load_sample(k + 2u, column), load_sample(k + 3u, column),
     );
 }
 
@@ -118,7 +120,11 @@ fn put_column(row: u32, column: u32, value: vec4<f32>, shift: vec4<f32>) {
         if (BIAS == 1u) {
             out += shift;
         }
-        c[(part * params.m + row) * params.n4 + column] = out;
+        let at = (part * params.m + row) * params.n4 + column;
+        if (ADDING == 1u) {
+            out += c[at];
+        }
+        c[at] = out;
     }
 }
 

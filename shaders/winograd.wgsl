@@ -5,6 +5,11 @@
 //
 // `weights` [3, 3, cin, cout] -> u [points, cin, cout], or with TURNED, for the gradient of the input, [points, cout, cin];
 // `inputs` pixels -> v [points, tiles, channels]; a batched gemm makes v u; `outputs` turns it into pixels.
+//
+// The gradient of the weights is that of y = A^T ((G w) (B^T x)) A, where the products are those of the points, by w: G^T ((A dy)
+// (B^T x)) G. So `output_gradients` dy -> z [points, tiles, cout]; a batched gemm makes v^T z, the sum over all tiles;
+// `weight_gradients` turns it into [3, 3, cin, cout].
+//
 // An invocation takes a tile, or a row of the weights, and a vec4 of channels. Tiles are numbered by sample, line and column.
 
 const SIDE: u32 = M + 2u;
@@ -108,21 +113,51 @@ fn output_transform(m: Line) -> Line {
     return Line(m.v0 + sum + outer, off + 2.0 * turned, sum + 4.0 * outer, off + 8.0 * turned + m.v5, none, none);
 }
 
-// A pixel of a tile's input: line i, column j.
-fn pixel(s: Spot, i: u32, j: u32) -> vec4<f32> {
-    // One line of padding: what lies before the first wraps around, and is past the end too.
-    let y = s.y + i - 1u;
-    let x = s.x + j - 1u;
+// A y, of the first M
+fn output_gradient_transform(y: Line) -> Line {
+    if (M == 2u) {
+        let none = vec4<f32>(0.0);
+        return Line(y.v0, y.v0 + y.v1, y.v0 - y.v1, -y.v1, none, none);
+    }
+    let even = y.v0 + y.v2;
+    let odd = y.v1 + y.v3;
+    let even_wide = y.v0 + 4.0 * y.v2;
+    let odd_wide = 2.0 * y.v1 + 8.0 * y.v3;
+    return Line(y.v0, even + odd, even - odd, even_wide + odd_wide, even_wide - odd_wide, y.v3);
+}
+
+// G^T m, the first three of the result
+fn weight_gradient_transform(m: Line) -> Line {
+    let sum = m.v1 + m.v2;
+    let none = vec4<f32>(0.0);
+    if (M == 2u) {
+        return Line(m.v0 + 0.5 * sum, 0.5 * (m.v1 - m.v2), 0.5 * sum + m.v3, none, none, none);
+    }
+    let outer = m.v3 + m.v4;
+    return Line(
+        m.v0 / 4.0 - sum / 6.0 + outer / 24.0,
+        (m.v2 - m.v1) / 6.0 + (m.v3 - m.v4) / 12.0,
+        (outer - sum) / 6.0 + m.v5,
+        none, none, none,
+    );
+}
+
+// A pixel of the spot's sample; outside of the picture, zero.
+fn pixel(s: Spot, y: u32, x: u32) -> vec4<f32> {
     let inside = (y < params.height) & (x < params.width);
     let at = s.base + min(y, params.height - 1u) * params.width + min(x, params.width - 1u);
     return select(vec4<f32>(0.0), source(at * params.groups + s.group), inside);
 }
 
+// One line of padding: what lies before the first wraps around, and is past the end too.
 fn input_column(s: Spot, j: u32) -> Line {
-    var d = Line(pixel(s, 0u, j), pixel(s, 1u, j), pixel(s, 2u, j), pixel(s, 3u, j), vec4<f32>(0.0), vec4<f32>(0.0));
+    let y = s.y - 1u;
+    let x = s.x + j - 1u;
+    let none = vec4<f32>(0.0);
+    var d = Line(pixel(s, y, x), pixel(s, y + 1u, x), pixel(s, y + 2u, x), pixel(s, y + 3u, x), none, none);
     if (M == 4u) {
-        d.v4 = pixel(s, 4u, j);
-        d.v5 = pixel(s, 5u, j);
+        d.v4 = pixel(s, y + 4u, x);
+        d.v5 = pixel(s, y + 5u, x);
     }
     return input_transform(d);
 }
@@ -218,8 +253,49 @@ fn weights(
     }
 }
 
-// Column j of the points of a tile, point 0 of which is at `at`.
-fn output_column(at: u32, step: u32, j: u32) -> Line {
+fn output_gradient_column(s: Spot, j: u32) -> Line {
+    let x = s.x + j;
+    let none = vec4<f32>(0.0);
+    var y = Line(pixel(s, s.y, x), pixel(s, s.y + 1u, x), none, none, none, none);
+    if (M == 4u) {
+        y.v2 = pixel(s, s.y + 2u, x);
+        y.v3 = pixel(s, s.y + 3u, x);
+    }
+    return output_gradient_transform(y);
+}
+
+@compute @workgroup_size(64)
+fn output_gradients(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(wid, groups) * 64u + local;
+    let step = params.tiles * params.groups;
+    if (item >= step) {
+        return;
+    }
+    let s = spot_of(item);
+    var columns: Square;
+    columns.l0 = output_gradient_column(s, 0u);
+    columns.l1 = output_gradient_column(s, 1u);
+    if (M == 4u) {
+        columns.l2 = output_gradient_column(s, 2u);
+        columns.l3 = output_gradient_column(s, 3u);
+    }
+    let lines = transposed(columns);
+    put_points(0u, item, step, output_gradient_transform(lines.l0));
+    put_points(1u, item, step, output_gradient_transform(lines.l1));
+    put_points(2u, item, step, output_gradient_transform(lines.l2));
+    put_points(3u, item, step, output_gradient_transform(lines.l3));
+    if (M == 4u) {
+        put_points(4u, item, step, output_gradient_transform(lines.l4));
+        put_points(5u, item, step, output_gradient_transform(lines.l5));
+    }
+}
+
+// Column j of the points of a tile, or of a row of the weights, point 0 of which is at `at`.
+fn point_column(at: u32, step: u32, j: u32) -> Line {
     let first = at + j * step;
     let line = SIDE * step;
     var m = Line(
@@ -230,7 +306,11 @@ fn output_column(at: u32, step: u32, j: u32) -> Line {
         m.v4 = source(first + 4u * line);
         m.v5 = source(first + 5u * line);
     }
-    return output_transform(m);
+    return m;
+}
+
+fn output_column(at: u32, step: u32, j: u32) -> Line {
+    return output_transform(point_column(at, step, j));
 }
 
 fn put_pixel(s: Spot, i: u32, j: u32, value: vec4<f32>) {
@@ -282,4 +362,41 @@ fn outputs(
         put_pixels(s, 2u, output_transform(lines.l2));
         put_pixels(s, 3u, output_transform(lines.l3));
     }
+}
+
+fn weight_gradient_column(at: u32, step: u32, j: u32) -> Line {
+    return weight_gradient_transform(point_column(at, step, j));
+}
+
+fn put_taps(i: u32, at: u32, step: u32, line: Line) {
+    let first = at + 3u * i * step;
+    destination[first] = line.v0;
+    destination[first + step] = line.v1;
+    destination[first + 2u * step] = line.v2;
+}
+
+@compute @workgroup_size(64)
+fn weight_gradients(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(wid, groups) * 64u + local;
+    let step = params.rows * params.groups;
+    if (item >= step) {
+        return;
+    }
+    var columns: Square;
+    columns.l0 = weight_gradient_column(item, step, 0u);
+    columns.l1 = weight_gradient_column(item, step, 1u);
+    columns.l2 = weight_gradient_column(item, step, 2u);
+    columns.l3 = weight_gradient_column(item, step, 3u);
+    if (M == 4u) {
+        columns.l4 = weight_gradient_column(item, step, 4u);
+        columns.l5 = weight_gradient_column(item, step, 5u);
+    }
+    let lines = transposed(columns);
+    put_taps(0u, item, step, weight_gradient_transform(lines.l0));
+    put_taps(1u, item, step, weight_gradient_transform(lines.l1));
+    put_taps(2u, item, step, weight_gradient_transform(lines.l2));
 }

@@ -23,6 +23,8 @@ pub struct Case {
     pub name: String,
     /// Bytes that have to be read and written at the least: every tensor once.
     pub bytes: u64,
+    /// Floating-point operations of a run. Of a convolution those of the direct way, whichever way it is computed in.
+    pub flops: u64,
     dispatches: Vec<Dispatch>,
 }
 
@@ -34,7 +36,8 @@ impl Case {
             let bytes = extents.entry((binding.slice.tensor, binding.access.writes())).or_default();
             *bytes = (*bytes).max(binding.slice.bytes);
         }
-        Self { name: name.into(), bytes: extents.values().sum(), dispatches }
+        let flops = dispatches.iter().map(|dispatch| dispatch.flops).sum();
+        Self { name: name.into(), bytes: extents.values().sum(), flops, dispatches }
     }
 
     /// The same dispatches on tensors of `lab`, which hold small numbers.
@@ -56,11 +59,6 @@ impl Case {
             binding.slice.tensor = made[&binding.slice.tensor];
         }
         Ok(dispatches)
-    }
-
-    /// Floating-point operations of a run.
-    pub fn flops(&self) -> u64 {
-        self.dispatches.iter().map(|dispatch| dispatch.flops).sum()
     }
 
     /// Whether it is a product of matrices or a convolution, of which there are several variants.
@@ -127,12 +125,16 @@ fn convolution(conv: &Conv2d) -> [Case; 3] {
         format!("conv {what} 3x3 {cin}->{cout} at {height}x{height}, batch {batch}")
     };
     let map = Map::Conv(*conv);
+    let case = |what, dispatches| {
+        let flops = 2 * pixels * 9 * u64::from(conv.cin) * u64::from(conv.cout);
+        Case { flops, ..Case::new(name(what), dispatches) }
+    };
     let mut spare = 4..;
     let mut room = |_, bytes| tensor(spare.next().unwrap_or_default(), bytes / 4);
     [
-        Case::new(name("forward"), map.forward(CONV, x, w, Some(bias), y, &mut room)),
-        Case::new(name("dX"), map.backward_input(CONV, y, w, x, &mut room)),
-        Case::new(name("dW"), map.backward_weight(CONV, x, y, w, &mut room)),
+        case("forward", map.forward(CONV, x, w, Some(bias), y, &mut room)),
+        case("dX", map.backward_input(CONV, y, w, x, &mut room)),
+        case("dW", map.backward_weight(CONV, x, y, w, &mut room)),
     ]
 }
 
@@ -174,7 +176,7 @@ mod tests {
         assert_eq!(names.len(), cases.len());
         let flops = |name: &str| {
             let case = cases.iter().find(|case| case.name == name).unwrap_or_else(|| panic!("no {name}"));
-            case.dispatches.iter().map(|dispatch| dispatch.flops).sum::<u64>()
+            case.flops
         };
         assert_eq!(flops("gemm 1024x1024x1024"), 2 << 30);
         let products = 2 * 32 * 28 * 28 * 9 * 128 * 256;

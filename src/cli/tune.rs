@@ -118,7 +118,7 @@ fn products(settings: &Settings, capabilities: &Capabilities) -> Result<Vec<Case
     let network = engine::network(settings, capabilities)?;
     let mut products = cases::of_network("", &network, settings.train.batch_size as u32);
     products.retain(Case::has_variants);
-    products.sort_by_key(Case::flops);
+    products.sort_by_key(|product| product.flops);
     Ok(products)
 }
 
@@ -130,8 +130,8 @@ fn time(
     tune: Tune,
     products: &[Case],
 ) -> Result<BTreeMap<&'static str, f64>, CliError> {
-    let largest = products.last().map_or(0, Case::flops);
-    let worth = |case: &&Case| tune == Tune::Full || case.flops() as f64 >= WORTH_TIMING * largest as f64;
+    let largest = products.last().map_or(0, |product| product.flops);
+    let worth = |case: &&Case| tune == Tune::Full || case.flops as f64 >= WORTH_TIMING * largest as f64;
     let effort = if tune == Tune::Full { Effort::THOROUGH } else { Effort::QUICK };
     let mut contestants = Vec::new();
     for (name, tuning) in candidates(gpu, settings.train.precision) {
@@ -183,7 +183,7 @@ fn identity(gpu: &Gpu, precision: Precision) -> String {
 fn digest(products: &[Case]) -> String {
     let mut hasher = DefaultHasher::new();
     for case in products {
-        (&case.name, case.flops(), case.bytes).hash(&mut hasher);
+        (&case.name, case.flops, case.bytes).hash(&mut hasher);
     }
     format!("{:016x}", hasher.finish())
 }

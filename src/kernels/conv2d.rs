@@ -36,6 +36,10 @@ pub struct Conv2d {
     pub tuning: Tuning,
 }
 
+/// The most output pixels that a tile of the weights' gradient walks over: so many stay in the processor's cache until the
+/// next tile wants them (against 8192, 0.8 of the time on the software driver, at 128 to 256 channels on 28x28).
+const MOST_PIXELS: u32 = 2048;
+
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
@@ -145,7 +149,7 @@ impl Conv2d {
     }
 
     fn weight_tiling(&self) -> Tiling {
-        Tiling::new(self.tuning, self.taps(), self.cout / 4, self.out_pixels())
+        Tiling::with_sums(self.tuning, [self.taps(), self.cout / 4], self.out_pixels(), MOST_PIXELS)
     }
 
     fn product(

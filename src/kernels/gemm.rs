@@ -47,6 +47,11 @@ const MOST_PARTS_BYTES: u64 = 64 << 20;
 impl Tiling {
     /// For `rows` by `n4` vec4 columns of sums over `k`.
     pub fn new(tuning: Tuning, rows: u32, n4: u32, k: u32) -> Self {
+        Self::with_sums(tuning, [rows, n4], k, LONGEST_SUM)
+    }
+
+    /// The same, with no part longer than `longest`.
+    pub fn with_sums(tuning: Tuning, [rows, n4]: [u32; 2], k: u32, longest: u32) -> Self {
         let family = tuning.family;
         let (width, columns, across) = match family {
             Family::Direct if tuning.wide && n4 > 8 => (1, 16, 8),
@@ -75,7 +80,7 @@ impl Tiling {
         let wanted = tuning.workgroups.div_ceil(column_tiles * row_tiles).min(k / SHORTEST_PART);
         let bytes = 16 * u64::from(rows) * u64::from(n4);
         let most = (MOST_PARTS_BYTES / bytes.max(1)).clamp(1, 64) as u32;
-        let parts = wanted.max(k.div_ceil(LONGEST_SUM)).clamp(1, most);
+        let parts = wanted.max(k.div_ceil(longest)).clamp(1, most);
         let chunk = k.div_ceil(parts).next_multiple_of(4).max(4);
         Self { family, width, column_tiles, row_tiles, across, parts: k.div_ceil(chunk).max(1), chunk }
     }
@@ -214,19 +219,27 @@ impl Gemm {
     ) -> Vec<Dispatch> {
         let tiling = self.tiling();
         if tiling.parts == 1 {
-            return vec![self.product(label, &tiling, false, operands, bias, c)];
+            let constants = constants(self.op, bias.is_some());
+            return vec![self.product(label, &tiling, constants, operands, bias, c)];
         }
         let parts = workspace.expect("a split product needs a workspace");
-        let product = self.product(label, &tiling, false, operands, None, parts);
+        let product = self.product(label, &tiling, constants(self.op, false), operands, None, parts);
         let n4 = self.n / 4;
         vec![product, sum_parts(label, [self.m * n4, n4, tiling.parts], parts, bias, c)]
     }
 
-    /// As many products at once: `A [count, m, k]`, `B [count, k, n]`, `C [count, m, n]`. For [`Op::Nn`] alone, and not
-    /// split.
-    pub(super) fn each_of(&self, count: u32, label: &'static str, operands: [Slice; 2], c: Slice) -> Dispatch {
+    /// As many products at once, their matrices one behind the other, and not split. For [`Op::Nn`] and [`Op::Tn`]; the
+    /// latter can be added to what is in C.
+    pub(super) fn each_of(
+        &self,
+        count: u32,
+        label: &'static str,
+        operands: [Slice; 2],
+        c: Slice,
+        adding: bool,
+    ) -> Dispatch {
         let tiling = Tiling { parts: count, chunk: self.k, ..Tiling::new(self.tuning, self.m, self.n / 4, 0) };
-        let product = self.product(label, &tiling, true, operands, None, c);
+        let product = self.product(label, &tiling, batched(self.op, adding), operands, None, c);
         let flops = u64::from(count) * product.flops;
         product.flops(flops)
     }
@@ -235,7 +248,7 @@ impl Gemm {
         &self,
         label: &'static str,
         tiling: &Tiling,
-        batched: bool,
+        constants: Constants,
         operands: [Slice; 2],
         bias: Option<Slice>,
         out: Slice,
@@ -244,7 +257,7 @@ impl Gemm {
         let params =
             Params { m: self.m, n4: self.n / 4, k: self.k, chunk, column_tiles, across, scales: self.scales() };
         tiling
-            .dispatch(label, &SHADERS, constants(self.op, bias.is_some(), batched), &params, operands)
+            .dispatch(label, &SHADERS, constants, &params, operands)
             .reads(bias.unwrap_or(operands[1]))
             .writes(out)
             .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k))
@@ -253,8 +266,12 @@ impl Gemm {
 
 const SHADERS: Shaders = product_shaders!("gemm", GEMM);
 
-fn constants(op: Op, bias: bool, batched: bool) -> Constants {
-    vec![("OP", op as u32), ("BIAS", u32::from(bias)), ("BATCHED", u32::from(batched))]
+fn constants(op: Op, bias: bool) -> Constants {
+    vec![("OP", op as u32), ("BIAS", u32::from(bias)), ("BATCHED", 0), ("ADDING", 0)]
+}
+
+fn batched(op: Op, adding: bool) -> Constants {
+    vec![("OP", op as u32), ("BIAS", 0), ("BATCHED", 1), ("ADDING", u32::from(adding))]
 }
 
 fn pipeline(shader: Shader, constants: Constants) -> Pipeline {
@@ -274,9 +291,9 @@ pub(super) fn family_variants(shaders: &Shaders, constants: &[Constants]) -> Vec
 
 /// Every pipeline that the dispatches above can ask for.
 pub fn variants() -> Vec<Pipeline> {
-    let mut own = vec![constants(Op::Nn, false, true)];
+    let mut own = vec![batched(Op::Nn, false), batched(Op::Tn, false), batched(Op::Tn, true)];
     for op in [Op::Nn, Op::Nt, Op::Tn] {
-        own.extend([false, true].map(|bias| constants(op, bias, false)));
+        own.extend([false, true].map(|bias| constants(op, bias)));
     }
     [vec![sum_parts_pipeline()], family_variants(&SHADERS, &own)].concat()
 }

@@ -58,6 +58,8 @@ pub enum Filtering {
     Winograd2,
     /// The same with tiles of 4x4 outputs: still less arithmetic, and rounding errors ten times as large.
     Winograd4,
+    /// That one where it [should be faster](super::winograd::Winograd::of) on the software driver, else tap by tap.
+    Balanced,
 }
 
 /// The environment variable that names the tuning to take, whatever fits the adapter.
@@ -103,12 +105,13 @@ fn names_in(precision: Precision) -> String {
 
 impl Tuning {
     /// Every way to compute products, by name.
-    pub const NAMED: [(&'static str, Self); 13] = [
+    pub const NAMED: [(&'static str, Self); 14] = [
         ("direct", Self::portable()),
         ("direct-narrow", Self { wide: false, ..Self::portable() }),
         ("direct-mirrored", Self { mirrored: true, ..Self::portable() }),
-        ("subgroup8", Self { mirrored: false, ..Self::subgroup8() }),
-        ("subgroup8-mirrored", Self::subgroup8()),
+        ("subgroup8", Self { mirrored: false, filtering: Filtering::Direct, ..Self::subgroup8() }),
+        ("subgroup8-mirrored", Self { filtering: Filtering::Direct, ..Self::subgroup8() }),
+        ("subgroup8-balanced", Self::subgroup8()),
         ("workgroup", Self { family: Family::Workgroup, ..Self::portable() }),
         ("direct-winograd2", Self { filtering: Filtering::Winograd2, ..Self::portable() }),
         ("subgroup8-winograd2", Self { filtering: Filtering::Winograd2, ..Self::subgroup8() }),
@@ -134,7 +137,7 @@ impl Tuning {
 
     /// For the software driver, whose subgroups have eight lanes.
     pub const fn subgroup8() -> Self {
-        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true, wide: false, filtering: Filtering::Direct }
+        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true, wide: false, filtering: Filtering::Balanced }
     }
 
     /// What fits `gpu` in `f32`: subgroups of eight and mirrors on a software driver that has them, else the portable one. A

@@ -146,10 +146,13 @@ impl Map {
         mut room: impl FnMut(&'static str, u64) -> Slice,
     ) -> Vec<Dispatch> {
         match self {
-            Self::Conv(conv) => {
-                let bytes = conv.workspace_bytes();
-                conv.backward_weight(labels.weight, [x, dy], dw, (bytes > 0).then(|| room(PARTS, bytes)))
-            }
+            Self::Conv(conv) => match Winograd::of_weights(conv) {
+                Some(winograd) => winograd.backward_weight(labels.weight, [x, dy], dw, room),
+                None => {
+                    let bytes = conv.workspace_bytes();
+                    conv.backward_weight(labels.weight, [x, dy], dw, (bytes > 0).then(|| room(PARTS, bytes)))
+                }
+            },
             Self::Dense { batch, fan_in, fan_out, tuning } => {
                 let gemm = Gemm {
                     m: *fan_in,

@@ -40,7 +40,7 @@ pub struct Case {
     pub dy: Vec<f32>,
     pub y: Vec<Sum>,
     pub dx: Vec<Sum>,
-    dw: Vec<Sum>,
+    pub dw: Vec<Sum>,
 }
 
 impl Case {

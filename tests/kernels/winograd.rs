@@ -27,13 +27,15 @@ fn check(case: &Case) {
             let winograd = Winograd::of(&conv).expect("it is computed so");
             let mut lab = FencedLab::new();
             let [x, w, dy] = [&case.x, &case.w, &case.dy].map(|values| lab.tensor(values));
-            let [y, dx] = [&case.y, &case.dx].map(|values| lab.poisoned(4 * values.len() as u64));
+            let [y, dx, dw] = [&case.y, &case.dx, &case.dw].map(|values| lab.poisoned(4 * values.len() as u64));
             let bias = case.bias.as_ref().map(|bias| lab.tensor(bias));
             let forward = winograd.forward("forward", x, w, bias, y, |_, bytes| lab.poisoned(bytes));
             let backward = winograd.backward_input("gradient of input", dy, w, dx, |_, bytes| lab.poisoned(bytes));
+            let weights = winograd.backward_weight("gradient of weights", [x, dy], dw, |_, bytes| lab.poisoned(bytes));
             lab.run(forward);
             lab.run(backward);
-            for (what, got, want) in [("y", y, &case.y), ("dx", dx, &case.dx)] {
+            lab.run(weights);
+            for (what, got, want) in [("y", y, &case.y), ("dx", dx, &case.dx), ("dw", dw, &case.dw)] {
                 assert_sums(&format!("{what} of {conv:?}"), &lab.read::<f32>(got), &alike(want), tolerance);
             }
         }
@@ -63,6 +65,8 @@ fn only_what_can_be_filtered_is() {
     let tuning = Tuning { filtering: Filtering::Winograd4, ..Tuning::portable() };
     let plain = Conv2d { tuning, ..conv(2, [8, 8], [16, 16]) };
     assert!(Winograd::of(&plain).is_some());
+    assert!(Winograd::of_weights(&plain).is_some());
+    assert!(Winograd::of_weights(&Conv2d { width: 7, ..plain }).is_none(), "taps that touch few pixels");
     let others = [
         Conv2d { stride: 2, ..plain },
         Conv2d { pad: 0, ..plain },
@@ -74,4 +78,10 @@ fn only_what_can_be_filtered_is() {
     for other in others {
         assert!(Winograd::of(&other).is_none(), "{other:?}");
     }
+    let balanced = |side, channels| {
+        let tuning = Tuning { filtering: Filtering::Balanced, ..Tuning::portable() };
+        Winograd::of(&Conv2d { tuning, ..conv(2, [side, side], channels) }).is_some()
+    };
+    assert!(balanced(28, [64, 64]) && balanced(14, [128, 128]));
+    assert!(!balanced(28, [32, 64]) && !balanced(5, [64, 64]), "few channels, or tiles that stick out");
 }
