@@ -161,13 +161,14 @@ fn read(path: &Path) -> Result<Results, CliError> {
 }
 
 fn print(measured: &Measurement, limits: Limits, before: Option<&Results>) -> Result<(), CliError> {
-    let Measurement { name, seconds, flops, bytes, .. } = measured;
+    let Measurement { name, kernel, seconds, flops, bytes } = measured;
     let ratio = before.map(|before| match before.cases.iter().find(|case| case.name == *name) {
         Some(case) => format!("  {:.2} x as fast", case.seconds / seconds),
         None => "  new".to_owned(),
     });
+    let way = if kernel.contains("winograd") { ", filtered" } else { "" };
     output::line(&format!(
-        "{name:<52} {:>10.3} ms  {:>8.1} GFLOP/s  {:>7.1} GB/s  {:>4.0} % of the limit{}",
+        "{name:<52} {:>10.3} ms  {:>8.1} GFLOP/s  {:>7.1} GB/s  {:>4.0} % of the limit{way}{}",
         seconds * 1e3,
         *flops as f64 / seconds / 1e9,
         *bytes as f64 / seconds / 1e9,

@@ -71,7 +71,7 @@ impl Pair {
 pub fn run(args: &PlanArgs) -> Result<(), CliError> {
     let (_, settings) = Recipe::with_flags(args.recipe.as_deref(), &args.flags)?;
     let capabilities = match &settings.adapter {
-        Wanted::Name(name) if name == "none" => Capabilities::webgpu(),
+        Wanted::Name(name) if name == "none" => Capabilities::webgpu(settings.train.precision),
         wanted => Capabilities::of(&*engine::open_gpu(wanted)?, settings.train.precision)?,
     };
     let asked = Planned::new(&settings, &capabilities)?;

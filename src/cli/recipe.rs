@@ -138,7 +138,7 @@ mod tests {
                     "{name}: {built} million parameters, paper {millions}"
                 );
             }
-            let planned = Planned::new(&settings, &Capabilities::webgpu());
+            let planned = Planned::new(&settings, &Capabilities::webgpu(settings.train.precision));
             let planned = planned.unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(planned.plan.flops() > 0, "{name}");
         }

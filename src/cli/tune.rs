@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn what_suits_the_adapter_stays_unless_another_is_clearly_faster() {
-        let capabilities = Capabilities::webgpu();
+        let capabilities = Capabilities::webgpu(Precision::F32);
         let choice = |direct, workgroup| {
             let seconds = BTreeMap::from([("direct", direct), ("workgroup", workgroup)]);
             winner(&capabilities, &seconds).1

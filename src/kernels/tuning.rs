@@ -120,7 +120,7 @@ impl Tuning {
             "workgroup-winograd4",
             Self { family: Family::Workgroup, filtering: Filtering::Winograd4, ..Self::portable() },
         ),
-        ("workgroup-f16", Self { family: Family::WorkgroupHalf, ..Self::portable() }),
+        ("workgroup-f16", Self::portable_half()),
         ("cooperative8-f16", Self { family: Family::Cooperative8, ..Self::portable() }),
         ("cooperative16-f16", Self { family: Family::Cooperative16, ..Self::portable() }),
     ];
@@ -133,6 +133,11 @@ impl Tuning {
     /// For any adapter, the browser's included.
     pub const fn portable() -> Self {
         Self { family: Family::Direct, workgroups: 256, mirrored: false, wide: true, filtering: Filtering::Direct }
+    }
+
+    /// For any adapter that has `f16`.
+    pub const fn portable_half() -> Self {
+        Self { family: Family::WorkgroupHalf, ..Self::portable() }
     }
 
     /// For the software driver, whose subgroups have eight lanes.

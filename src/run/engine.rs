@@ -40,9 +40,13 @@ impl Capabilities {
         Ok(Self { tuning: Tuning::chosen(gpu, precision)?, limits: gpu.limits.clone() })
     }
 
-    /// What WebGPU guarantees everywhere.
-    pub fn webgpu() -> Self {
-        Self { tuning: Tuning::portable(), limits: wgpu::Limits::default() }
+    /// What WebGPU guarantees everywhere, for products in `precision`; of halves only where the adapter has them.
+    pub fn webgpu(precision: Precision) -> Self {
+        let tuning = match precision {
+            Precision::F32 => Tuning::portable(),
+            Precision::F16 => Tuning::portable_half(),
+        };
+        Self { tuning, limits: wgpu::Limits::default() }
     }
 }
 
@@ -173,5 +177,17 @@ async fn totals(session: &mut Session<'_>) -> Result<Option<Vec<u8>>, TrainError
     match session.position().step {
         0 => Ok(None),
         _ => session.trainer.totals_bytes().await.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_webgpu_guarantees_is_planned_in_the_precision_that_is_asked_for() {
+        for precision in [Precision::F32, Precision::F16] {
+            assert_eq!(Capabilities::webgpu(precision).tuning.precision(), precision);
+        }
     }
 }

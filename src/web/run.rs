@@ -214,7 +214,9 @@ pub fn settings_of_checkpoint(bytes: &[u8]) -> Result<String, WebError> {
 #[wasm_bindgen]
 pub fn memory_plans(settings: &str, data: &Data) -> Result<String, WebError> {
     let settings = Settings::resolve_for(&from_json(settings)?, data.set.spec.clone())?;
-    let planned = |backprop| Planned::within(&settings, &Capabilities::webgpu(), backprop, Limit::Fastest);
+    let planned = |backprop| {
+        Planned::within(&settings, &Capabilities::webgpu(settings.train.precision), backprop, Limit::Fastest)
+    };
     let (local, backprop) = (planned(false)?, planned(true)?);
     to_json(&json!({ "local": kept(&local.report), "backprop": kept(&backprop.report) }))
 }
