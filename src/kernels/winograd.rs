@@ -25,6 +25,9 @@ const FEWEST_CHANNELS_OF_WEIGHTS: u32 = 16;
 /// Bytes of the transformed pixels and of their products that a run of samples takes, unless a single one takes more.
 const RUN_BYTES: u64 = 16 << 20;
 
+/// The most bytes of a tensor: what every adapter can bind. Transformed weights cannot be split, nor can a sample.
+const MOST_BYTES: u64 = 128 << 20;
+
 /// What is in the tensors of a run.
 const PIXELS: &str = "transformed pixels";
 const PRODUCTS: &str = "their products";
@@ -94,10 +97,18 @@ impl Winograd {
             Filtering::Winograd4 => (4, true),
             Filtering::Balanced => (4, false),
         };
-        let fits = (conv.kernel, conv.stride, conv.pad) == (3, 1, 1) && conv.height.min(conv.width) >= side;
         let winograd = Self { conv: *conv, side };
-        let wanted = fits && conv.cin.min(conv.cout) >= FEWEST_CHANNELS && (always || winograd.expected_share() < 1.0);
-        wanted.then_some(winograd)
+        (winograd.fits() && (always || winograd.expected_share() < 1.0)).then_some(winograd)
+    }
+
+    fn fits(&self) -> bool {
+        let Conv2d { height, width, cin, cout, kernel, stride, pad, .. } = self.conv;
+        let [y, x] = self.tiles();
+        let largest = self.bytes(cin, cout).max(self.bytes(y * x, cin.max(cout)));
+        (kernel, stride, pad) == (3, 1, 1)
+            && height.min(width) >= self.side
+            && cin.min(cout) >= FEWEST_CHANNELS
+            && largest <= MOST_BYTES
     }
 
     /// The way to compute the gradient of `conv`'s weights: for pictures of at least two tiles each way. Where a tap touches few
@@ -111,14 +122,15 @@ impl Winograd {
     }
 
     /// Time over that of the direct way, as seen with tiles of 4x4 outputs on the software driver (Mesa 22.3, 16 to 256
-    /// channels on 7x7 to 28x28, batch 32; what was measured is 0.7 to 1.3 of it): products of a quarter of the arithmetic,
-    /// and transforms, whose time grows with the channels and not with their product. What sticks out of the picture costs as
-    /// much as what does not.
+    /// channels on 7x7 to 28x28, batch 32; what was measured is 0.7 to 1.3 of it): products of a quarter of the arithmetic;
+    /// transforms of pixels, whose time grows with the channels and not with their product; those of weights, which do not
+    /// grow with the batch. What sticks out of the picture costs as much as what does not.
     fn expected_share(&self) -> f64 {
-        let Conv2d { height, width, cin, cout, .. } = self.conv;
-        let covered: u32 = self.tiles().map(|tiles| tiles * self.side).iter().product();
-        let transforms = 17.5 * (1.0 / f64::from(cin) + 1.0 / f64::from(cout));
-        f64::from(covered) / f64::from(height * width) * (0.27 + transforms)
+        let Conv2d { batch, height, width, cin, cout, .. } = self.conv;
+        let (picture, covered) = (height * width, self.tiles().map(|tiles| tiles * self.side).iter().product::<u32>());
+        let pixels = 17.5 * (1.0 / f64::from(cin) + 1.0 / f64::from(cout));
+        let weights = 280.0 / (f64::from(batch) * f64::from(picture));
+        f64::from(covered) / f64::from(picture) * (0.27 + pixels) + weights
     }
 
     /// [`Conv2d::forward`]. `room` makes tensors that nothing else uses, by what is in them and their bytes.
@@ -163,7 +175,8 @@ impl Winograd {
     ) -> Vec<Dispatch> {
         let (points, Conv2d { cin, cout, .. }) = (self.points(), self.conv);
         let sums = room(PRODUCTS, self.bytes(cin, cout));
-        let runs = self.runs(RUN_BYTES.max(2 * sums.bytes));
+        // So long that adding the sums up is little beside making them.
+        let runs = self.runs(RUN_BYTES.max(2 * sums.bytes).min(MOST_BYTES));
         let most_tiles = runs.first().map_or(0, |&(_, tiles)| tiles);
         let pixels = room(PIXELS, self.bytes(most_tiles, cin));
         let gradients = room("transformed gradients", self.bytes(most_tiles, cout));

@@ -73,15 +73,19 @@ fn only_what_can_be_filtered_is() {
         Conv2d { kernel: 1, pad: 0, ..plain },
         Conv2d { height: 3, ..plain },
         Conv2d { cin: 4, ..plain },
+        // Of 144 MiB of transformed weights, or of as much of one picture, no adapter need be able to bind all.
+        Conv2d { cin: 1024, cout: 1024, ..plain },
+        Conv2d { height: 1024, width: 1024, ..plain },
         Conv2d { tuning: Tuning::portable(), ..plain },
     ];
     for other in others {
         assert!(Winograd::of(&other).is_none(), "{other:?}");
     }
-    let balanced = |side, channels| {
+    let balanced = |batch, side, channels| {
         let tuning = Tuning { filtering: Filtering::Balanced, ..Tuning::portable() };
-        Winograd::of(&Conv2d { tuning, ..conv(2, [side, side], channels) }).is_some()
+        Winograd::of(&Conv2d { tuning, ..conv(batch, [side, side], channels) }).is_some()
     };
-    assert!(balanced(28, [64, 64]) && balanced(14, [128, 128]));
-    assert!(!balanced(28, [32, 64]) && !balanced(5, [64, 64]), "few channels, or tiles that stick out");
+    assert!(balanced(32, 28, [64, 64]) && balanced(32, 14, [128, 128]));
+    assert!(!balanced(32, 28, [32, 64]) && !balanced(32, 5, [64, 64]), "few channels, or tiles that stick out");
+    assert!(!balanced(1, 14, [512, 512]), "weights to transform for a single picture");
 }
