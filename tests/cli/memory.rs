@@ -61,12 +61,22 @@ fn a_plan_is_drawn() {
     assert!(code == 2 && line.contains("--plot"), "{line}");
 }
 
+const SMALL_VGG: [&str; 8] =
+    ["--dataset", "mnist-mini", "--model", "vgg8b", "--feat-mult", "0.25", "--batch-size", "32"];
+
 /// `steps` steps of a small vgg, each event of which is an object.
 fn run(out: &Path, steps: usize, more: &[&str]) -> Vec<Value> {
     let limit = (32 * steps).to_string();
-    let flags = ["--dataset", "mnist-mini", "--model", "vgg8b", "--feat-mult", "0.25", "--batch-size", "32"];
     let mut command = predsim(&["train", "--json", "--epochs", "1", "--limit-test", "32"]);
-    objects(&stdout(command.args(flags).args(["--limit-train", &limit]).args(more).arg("--out").arg(out)))
+    objects(&stdout(command.args(SMALL_VGG).args(["--limit-train", &limit]).args(more).arg("--out").arg(out)))
+}
+
+/// Whether that network's step comes in parts within `budget`.
+fn in_parts(budget: &str) -> bool {
+    let plan = stdout(predsim(&["plan", "--json", "--memory-budget", budget]).args(SMALL_VGG));
+    let plan: Value = serde_json::from_str(&plan).expect("an object");
+    let stages = plan["plan"]["stages"].as_array().expect("stages");
+    stages.iter().any(|stage| stage["chunk"].as_u64().expect("samples") < 32)
 }
 
 fn event<'e>(events: &'e [Value], name: &str) -> &'e Value {
@@ -91,7 +101,9 @@ fn a_run_in_parts_says_so_and_learns_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let loss = |events: &[Value]| event(events, "epoch")["loss_global"].as_f64().expect("a loss");
     let whole = run(&dir.path().join("whole"), 2, &[]);
-    for (number, more) in [["--max-binding", "1048576"], ["--memory-budget", "75%"]].iter().enumerate() {
+    // Mirrors, where the adapter has them, are given up before a step is cut in parts.
+    let budget = ["90%", "75%", "60%", "50%"].into_iter().find(|budget| in_parts(budget)).expect("one is tight");
+    for (number, more) in [["--max-binding", "1048576"], ["--memory-budget", budget]].iter().enumerate() {
         let parted = run(&dir.path().join(format!("parted{number}")), 2, more);
         let memory = event(&parted, "memory");
         let parts = memory["plan"]["most_parts"].as_u64().expect("a number of parts");
