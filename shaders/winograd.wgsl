@@ -175,6 +175,18 @@ fn put_points(i: u32, at: u32, step: u32, line: Line) {
     }
 }
 
+// Writes all points, by lines.
+fn put_square(at: u32, step: u32, lines: Square) {
+    put_points(0u, at, step, lines.l0);
+    put_points(1u, at, step, lines.l1);
+    put_points(2u, at, step, lines.l2);
+    put_points(3u, at, step, lines.l3);
+    if (M == 4u) {
+        put_points(4u, at, step, lines.l4);
+        put_points(5u, at, step, lines.l5);
+    }
+}
+
 @compute @workgroup_size(64)
 fn inputs(
     @builtin(workgroup_id) wid: vec3<u32>,
@@ -197,14 +209,13 @@ fn inputs(
         columns.l5 = input_column(s, 5u);
     }
     let lines = transposed(columns);
-    put_points(0u, item, step, input_transform(lines.l0));
-    put_points(1u, item, step, input_transform(lines.l1));
-    put_points(2u, item, step, input_transform(lines.l2));
-    put_points(3u, item, step, input_transform(lines.l3));
-    if (M == 4u) {
-        put_points(4u, item, step, input_transform(lines.l4));
-        put_points(5u, item, step, input_transform(lines.l5));
-    }
+    put_square(
+        item, step,
+        Square(
+            input_transform(lines.l0), input_transform(lines.l1), input_transform(lines.l2),
+            input_transform(lines.l3), input_transform(lines.l4), input_transform(lines.l5),
+        ),
+    );
 }
 
 // Tap (i, j) of row `row` of the weights. Turned, rows and columns change places, and the taps their order.
@@ -243,14 +254,13 @@ fn weights(
     columns.l1 = weight_column(row, group, 1u);
     columns.l2 = weight_column(row, group, 2u);
     let lines = transposed(columns);
-    put_points(0u, item, step, weight_transform(lines.l0));
-    put_points(1u, item, step, weight_transform(lines.l1));
-    put_points(2u, item, step, weight_transform(lines.l2));
-    put_points(3u, item, step, weight_transform(lines.l3));
-    if (M == 4u) {
-        put_points(4u, item, step, weight_transform(lines.l4));
-        put_points(5u, item, step, weight_transform(lines.l5));
-    }
+    put_square(
+        item, step,
+        Square(
+            weight_transform(lines.l0), weight_transform(lines.l1), weight_transform(lines.l2),
+            weight_transform(lines.l3), weight_transform(lines.l4), weight_transform(lines.l5),
+        ),
+    );
 }
 
 fn output_gradient_column(s: Spot, j: u32) -> Line {
@@ -284,14 +294,13 @@ fn output_gradients(
         columns.l3 = output_gradient_column(s, 3u);
     }
     let lines = transposed(columns);
-    put_points(0u, item, step, output_gradient_transform(lines.l0));
-    put_points(1u, item, step, output_gradient_transform(lines.l1));
-    put_points(2u, item, step, output_gradient_transform(lines.l2));
-    put_points(3u, item, step, output_gradient_transform(lines.l3));
-    if (M == 4u) {
-        put_points(4u, item, step, output_gradient_transform(lines.l4));
-        put_points(5u, item, step, output_gradient_transform(lines.l5));
-    }
+    put_square(
+        item, step,
+        Square(
+            output_gradient_transform(lines.l0), output_gradient_transform(lines.l1), output_gradient_transform(lines.l2),
+            output_gradient_transform(lines.l3), output_gradient_transform(lines.l4), output_gradient_transform(lines.l5),
+        ),
+    );
 }
 
 // Column j of the points of a tile, or of a row of the weights, point 0 of which is at `at`.
@@ -309,8 +318,18 @@ fn point_column(at: u32, step: u32, j: u32) -> Line {
     return m;
 }
 
-fn output_column(at: u32, step: u32, j: u32) -> Line {
-    return output_transform(point_column(at, step, j));
+// All of them, by columns.
+fn points_of(at: u32, step: u32) -> Square {
+    var columns: Square;
+    columns.l0 = point_column(at, step, 0u);
+    columns.l1 = point_column(at, step, 1u);
+    columns.l2 = point_column(at, step, 2u);
+    columns.l3 = point_column(at, step, 3u);
+    if (M == 4u) {
+        columns.l4 = point_column(at, step, 4u);
+        columns.l5 = point_column(at, step, 5u);
+    }
+    return columns;
 }
 
 fn put_pixel(s: Spot, i: u32, j: u32, value: vec4<f32>) {
@@ -346,26 +365,17 @@ fn outputs(
         return;
     }
     let s = spot_of(item);
-    var columns: Square;
-    columns.l0 = output_column(item, step, 0u);
-    columns.l1 = output_column(item, step, 1u);
-    columns.l2 = output_column(item, step, 2u);
-    columns.l3 = output_column(item, step, 3u);
-    if (M == 4u) {
-        columns.l4 = output_column(item, step, 4u);
-        columns.l5 = output_column(item, step, 5u);
-    }
-    let lines = transposed(columns);
+    let points = points_of(item, step);
+    let lines = transposed(Square(
+        output_transform(points.l0), output_transform(points.l1), output_transform(points.l2),
+        output_transform(points.l3), output_transform(points.l4), output_transform(points.l5),
+    ));
     put_pixels(s, 0u, output_transform(lines.l0));
     put_pixels(s, 1u, output_transform(lines.l1));
     if (M == 4u) {
         put_pixels(s, 2u, output_transform(lines.l2));
         put_pixels(s, 3u, output_transform(lines.l3));
     }
-}
-
-fn weight_gradient_column(at: u32, step: u32, j: u32) -> Line {
-    return weight_gradient_transform(point_column(at, step, j));
 }
 
 fn put_taps(i: u32, at: u32, step: u32, line: Line) {
@@ -386,16 +396,11 @@ fn weight_gradients(
     if (item >= step) {
         return;
     }
-    var columns: Square;
-    columns.l0 = weight_gradient_column(item, step, 0u);
-    columns.l1 = weight_gradient_column(item, step, 1u);
-    columns.l2 = weight_gradient_column(item, step, 2u);
-    columns.l3 = weight_gradient_column(item, step, 3u);
-    if (M == 4u) {
-        columns.l4 = weight_gradient_column(item, step, 4u);
-        columns.l5 = weight_gradient_column(item, step, 5u);
-    }
-    let lines = transposed(columns);
+    let points = points_of(item, step);
+    let lines = transposed(Square(
+        weight_gradient_transform(points.l0), weight_gradient_transform(points.l1), weight_gradient_transform(points.l2),
+        weight_gradient_transform(points.l3), weight_gradient_transform(points.l4), weight_gradient_transform(points.l5),
+    ));
     put_taps(0u, item, step, weight_gradient_transform(lines.l0));
     put_taps(1u, item, step, weight_gradient_transform(lines.l1));
     put_taps(2u, item, step, weight_gradient_transform(lines.l2));

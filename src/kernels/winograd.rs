@@ -173,7 +173,7 @@ impl Winograd {
         dw: Slice,
         mut room: impl FnMut(&'static str, u64) -> Slice,
     ) -> Vec<Dispatch> {
-        let (points, Conv2d { cin, cout, .. }) = (self.points(), self.conv);
+        let Conv2d { cin, cout, .. } = self.conv;
         let sums = room(PRODUCTS, self.bytes(cin, cout));
         // So long that adding the sums up is little beside making them.
         let runs = self.runs(RUN_BYTES.max(2 * sums.bytes).min(MOST_BYTES));
@@ -184,21 +184,14 @@ impl Winograd {
         for (first, tiles) in runs {
             let part = |whole: Slice, channels| Slice { bytes: self.bytes(tiles, channels), ..whole };
             let (pixels, gradients) = (part(pixels, cin), part(gradients, cout));
-            for (entry, channels, source, points) in
-                [("inputs", cin, x, pixels), ("output_gradients", cout, dy, gradients)]
-            {
-                let params = self.transform(first, tiles, channels);
-                let count = tiles * channels / 4;
-                all.push(
-                    call(label, pipeline(entry, self.side, false, false), &params, count).loads(source).writes(points),
-                );
-            }
+            all.push(self.transform_pixels(label, "inputs", [first, tiles, cin], x, pixels));
+            all.push(self.transform_pixels(label, "output_gradients", [first, tiles, cout], dy, gradients));
             let gemm = Gemm { m: cin, n: cout, k: tiles, op: Op::Tn, gradient: None, tuning: self.conv.tuning };
-            all.push(gemm.each_of(points, label, [pixels, gradients], sums, first > 0));
+            all.push(gemm.each_of(self.points(), label, [pixels, gradients], sums, first > 0));
         }
         let params = Params { groups: cout / 4, rows: cin, ..Params::default() };
         let back = pipeline("weight_gradients", self.side, false, false);
-        all.push(call(label, back, &params, cin * cout / 4).loads(sums).writes(dw));
+        all.push(call(label, back, &params).loads(sums).writes(dw));
         all
     }
 
@@ -225,11 +218,23 @@ impl Winograd {
         (0..batch).step_by(run as usize).map(|first| (first, tiles(first))).collect()
     }
 
-    /// A transform of `tiles` tiles from sample `first` on, of that many channels.
-    fn transform(&self, first: u32, tiles: u32, channels: u32) -> Params {
+    /// Of a transform of tiles: the first of their samples, how many they are, and their channels.
+    fn params(&self, [first, tiles, channels]: [u32; 3]) -> Params {
         let [tiles_y, tiles_x] = self.tiles();
         let Conv2d { height, width, .. } = self.conv;
         Params { height, width, groups: channels / 4, first, tiles_y, tiles_x, tiles, rows: 0 }
+    }
+
+    /// The transform `entry` from the pixels of a run, named as in [`Self::params`], to its points.
+    fn transform_pixels(
+        &self,
+        label: &'static str,
+        entry: &'static str,
+        run: [u32; 3],
+        pixels: Slice,
+        points: Slice,
+    ) -> Dispatch {
+        call(label, pipeline(entry, self.side, false, false), &self.params(run)).loads(pixels).writes(points)
     }
 
     fn product(
@@ -247,14 +252,11 @@ impl Winograd {
         for (first, tiles) in runs {
             let part = |whole: Slice, channels| Slice { bytes: self.bytes(tiles, channels), ..whole };
             let (pixels, products) = (part(pixels, of.from), part(products, of.to));
-            let inputs = pipeline("inputs", self.side, false, false);
-            let params = self.transform(first, tiles, of.from);
-            all.push(call(label, inputs, &params, tiles * of.from / 4).loads(of.source).writes(pixels));
+            all.push(self.transform_pixels(label, "inputs", [first, tiles, of.from], of.source, pixels));
             let gemm = Gemm { m: tiles, n: of.to, k: of.from, op: Op::Nn, gradient: None, tuning: self.conv.tuning };
             all.push(gemm.each_of(self.points(), label, [pixels, weights], products, false));
             let outputs = pipeline("outputs", self.side, false, of.bias.is_some());
-            let params = self.transform(first, tiles, of.to);
-            let outputs = call(label, outputs, &params, tiles * of.to / 4).loads(products);
+            let outputs = call(label, outputs, &self.params([first, tiles, of.to])).loads(products);
             all.push(outputs.writes(of.destination).reads(of.bias.unwrap_or(of.weight)));
         }
         all
@@ -263,11 +265,12 @@ impl Winograd {
     fn transform_weights(&self, label: &'static str, of: &Operands, weights: Slice) -> Dispatch {
         let params = Params { groups: of.to / 4, rows: of.from, ..Params::default() };
         let transform = pipeline("weights", self.side, of.turned, false);
-        call(label, transform, &params, of.from * of.to / 4).loads(of.weight).writes(weights)
+        call(label, transform, &params).loads(of.weight).writes(weights)
     }
 }
 
-/// A transform of `count` vec4s of a tile or row.
-fn call(label: &'static str, pipeline: Pipeline, params: &Params, count: u32) -> Dispatch {
-    Dispatch::new(label, pipeline, params, grid(count.div_ceil(64)))
+/// A transform, an invocation for each vec4 of a tile, or of a row of weights: `params` has one or the other.
+fn call(label: &'static str, pipeline: Pipeline, params: &Params) -> Dispatch {
+    let items = (params.tiles + params.rows) * params.groups;
+    Dispatch::new(label, pipeline, params, grid(items.div_ceil(64)))
 }
