@@ -10,7 +10,7 @@ use predsim::gpu::Lab;
 use predsim::kernels::Activation;
 use predsim::kernels::batchnorm::{BatchNorm, MOMENTUM, Normalised};
 use predsim::kernels::batchnorm_backward::Upstream;
-use predsim::kernels::batchnorm_few::Sender;
+use predsim::kernels::batchnorm_few::{Dense, Sender};
 use predsim::kernels::pool::PoolGeometry;
 use rows::measure;
 
@@ -44,7 +44,7 @@ fn batchnorm(criterion: &mut Criterion) {
         if norm.is_few() {
             let forward = norm.few_forward(MOMENTUM, of, running, h);
             measure(criterion, &gpu, &lab, &name("of few rows"), 4 * bytes, &[forward]);
-            let backward = norm.few_backward(of, [gradient, affine, daffine], true, Sender::Nobody);
+            let backward = norm.few_backward(of, [gradient, affine, daffine], Dense::There, Sender::Nobody);
             measure(criterion, &gpu, &lab, &name("of few rows, backward"), 5 * bytes, &[backward]);
         }
     }

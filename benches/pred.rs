@@ -8,7 +8,7 @@ mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use predsim::gpu::Lab;
-use predsim::kernels::heads::{ClassifierBuffers, ClassifierHead};
+use predsim::kernels::heads::{ClassifierBuffers, ClassifierHead, Features};
 use predsim::kernels::pred::SoftmaxCrossEntropy;
 use predsim::kernels::similarity::{Mode, Similarity};
 use predsim::kernels::tuning::Tuning;
@@ -53,7 +53,7 @@ fn heads(criterion: &mut Criterion) {
     let of = ClassifierBuffers { a, parameters, bias: weights, labels, rows, gradient };
     let pred = head.dispatch(&of, 1.0);
     measure(criterion, &gpu, &lab, "pred head [128, 1024]", activation + weights, &[pred]);
-    let both = head.with_features(&of, 1.0, &similarity, [z, u, stats]);
+    let both = head.with_features(&of, 1.0, &similarity, Features::Whole(z), [u, stats]);
     measure(criterion, &gpu, &lab, "pred and sim heads [128, 1024]", 3 * activation + weights, &[both]);
 }
 

@@ -10,6 +10,7 @@
 @group(0) @binding(2) var<storage, read> compare_stats: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> compare_matrix: array<f32>;
 @group(0) @binding(4) var<storage, read_write> compare_rows: array<f32>;
+// Binding 5 is the input cosines.
 
 // Clamped to [-1, 1]; what is not finite stays so, for the loss to show it.
 fn bounded(s: f32) -> f32 {
@@ -43,17 +44,7 @@ fn row_weights(i: u32, local: u32, pull: f32) {
     }
 }
 
-// A workgroup a row.
-@compute @workgroup_size(THREADS)
-fn compare(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = linear_group(group, groups);
-    if (i >= params.batch) {
-        return;
-    }
+fn compare_row(i: u32, local: u32) {
     let sums = row_distance(i, local);
     let loss = workgroup_sum(local, vec4<f32>(sums.x, 0.0, 0.0, 0.0));
     if (local == 0u) {
@@ -63,4 +54,36 @@ fn compare(
         let pull = workgroup_sum(local, vec4<f32>(sums.y, 0.0, 0.0, 0.0));
         row_weights(i, local, pull);
     }
+}
+
+// A workgroup a row.
+@compute @workgroup_size(THREADS)
+fn compare(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_group(group, groups);
+    if (i < params.batch) {
+        compare_row(i, local);
+    }
+}
+
+// The same where S is still in parts. An invocation fetches the cosines that it then works on, and those past the batch,
+// which the product A u goes over.
+@compute @workgroup_size(THREADS)
+fn compare_parts(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_group(group, groups);
+    if (i >= params.batch) {
+        return;
+    }
+    for (var j = local; j < params.stride; j += THREADS) {
+        let at = i * params.stride + j;
+        compare_matrix[at] = cosines(at / 4u)[at % 4u];
+    }
+    compare_row(i, local);
 }

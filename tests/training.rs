@@ -9,7 +9,7 @@ use std::time::Instant;
 use predsim::data::{self, Dataset};
 use predsim::gpu::{Gpu, Slice, Wanted, block_on};
 use predsim::kernels::tuning::Tuning;
-use predsim::nn::{Architecture, InputShape, LossSup, Model, ModelConfig, init::initial_values};
+use predsim::nn::{Architecture, InputShape, LossSup, LossUnsup, Model, ModelConfig, init::initial_values};
 use predsim::train::{
     Limit, MemoryReport, Mode, NamedTensor, Network, Plan, Pool, Position, Samples, Schedule, Session, Source,
     TrainConfig, Trainer,
@@ -216,6 +216,36 @@ fn equal_runs_give_equal_bits_and_learn() {
         assert_eq!(report.samples, 400);
         let first = report.blocks[0].loss_pred.expect("it has a classifier");
         assert!(first < 10f64.ln(), "{loss}: the first block's loss is {first}, no better than guessing");
+    }
+}
+
+/// With mirrors the parts of split products are added up in passes of their own, without them by whoever reads the sum.
+#[test]
+fn readers_that_add_parts_up_change_no_bit_and_save_dispatches() {
+    let gpu = gpu();
+    let data = mnist_mini(72, 24);
+    let wide = ModelConfig { num_hidden: 1024, num_layers: 2, ..config(Architecture::Mlp, LossSup::PredSim) };
+    let configs = [
+        wide.clone(),
+        ModelConfig { loss_unsup: LossUnsup::Recon, ..wide.clone() },
+        ModelConfig { local_modules: Some(1), ..wide.clone() },
+        ModelConfig { backprop: true, ..wide.clone() },
+    ];
+    for (number, config) in configs.into_iter().enumerate() {
+        let [apart, joined] = [true, false].map(|mirrored| {
+            let tuning = Tuning { mirrored, ..Tuning::portable() };
+            let trainer = initialised(&gpu, network(config.clone(), 24, tuning), &Session::plans(&data, 24));
+            let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
+            block_on(&gpu, async {
+                while session.step().await.expect("the step runs").is_some() {}
+                session.trainer.save(true).await.expect("it saves")
+            })
+        });
+        assert!(apart == joined, "configuration {number}");
+    }
+    let plan = Plan::new(&network(wide, 24, Tuning::portable()), Mode::Train, 24, &mut Pool::default()).unwrap();
+    for stage in &plan.stages {
+        assert!(stage.dispatches.len() <= 12 + usize::from(stage.name == "fc1"), "{}", stage.name);
     }
 }
 

@@ -46,13 +46,26 @@ pub struct Pipeline {
     pub constants: Constants,
     /// Whether its inputs are [mirrors](super::Mirror).
     pub texels: bool,
+    /// Those of its inputs that are sums.
+    pub sums: Vec<InputSum>,
+}
+
+/// An input that is read as the sum of as many tensors of one size, one behind the other in one binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputSum {
+    /// The input's binding.
+    pub input: u32,
+    /// The binding of what it is the sum of; the same where the input isn't written.
+    pub at: u32,
+    /// How many.
+    pub count: u32,
 }
 
 impl Pipeline {
     /// A pipeline whose inputs are storage buffers. The driver leaves out bounds checks, loop bounding and division checks:
     /// every kernel guards its own bounds, which its tests with odd shapes prove.
     pub fn new(shader: Shader, entry: &'static str, constants: Constants) -> Self {
-        Self { shader, entry, constants, texels: false }
+        Self { shader, entry, constants, texels: false, sums: Vec::new() }
     }
 
     /// Complete WGSL of this variant: extensions, constants, inputs, shared modules, the kernel.
@@ -64,7 +77,7 @@ impl Pipeline {
         for (name, value) in &self.constants {
             text.push_str(&format!("const {name}: u32 = {value}u;\n"));
         }
-        text.push_str(&declarations(self.shader.inputs, self.texels));
+        text.push_str(&declarations(self.shader.inputs, self.texels, &self.sums));
         for part in self.shader.parts {
             text.push_str(part);
             text.push('\n');
@@ -72,11 +85,14 @@ impl Pipeline {
         text
     }
 
-    /// Name of the variant for labels and file names: shader, entry point, constants.
+    /// Name of the variant for labels and file names: shader, entry point, constants, inputs that are sums.
     pub fn label(&self) -> String {
         let mut text = format!("{}.{}", self.shader.name, self.entry);
         for (name, value) in &self.constants {
             text.push_str(&format!(".{}{value}", name.to_lowercase()));
+        }
+        for InputSum { input, count, .. } in &self.sums {
+            text.push_str(&format!(".sum{input}of{count}"));
         }
         if self.texels {
             text.push_str(".texels");
@@ -202,6 +218,15 @@ impl Dispatch {
     #[must_use]
     pub fn updates(self, slice: Slice) -> Self {
         self.binds(slice, Access::Update)
+    }
+
+    /// Binds the next tensor for reading: nothing but `count` parts, one behind the other, that add up to the [`Input`] at binding
+    /// `input`. An input that is updated is itself bound by [`Self::writes`] then.
+    #[must_use]
+    pub fn sums(mut self, input: u32, slice: Slice, count: u32) -> Self {
+        let at = self.bindings.len() as u32 + 1;
+        self.pipeline.sums.push(InputSum { input, at, count });
+        self.reads(slice)
     }
 
     fn binds(mut self, slice: Slice, access: Access) -> Self {

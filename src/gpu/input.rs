@@ -1,8 +1,11 @@
 //! Inputs: what a kernel reads as `name(i)`, vec4 number i of a tensor, wherever the driver reads it from.
 //!
 //! A storage buffer is what every adapter has. Where loads from storage buffers are slow, the same kernel is compiled to
-//! read [mirrors](super::Mirror) instead; [`schedule`](super::schedule) decides for each dispatch. WGSL has no generic
-//! bindings, so the declarations are written here, in front of the kernel's text.
+//! read [mirrors](super::Mirror) instead; [`schedule`](super::schedule) decides for each dispatch. And what a split product
+//! left in parts, the kernel that reads it adds up, in the parts' order, so that no pass of its own has to. WGSL has no
+//! generic bindings, so the declarations are written here, in front of the kernel's text.
+
+use super::dispatch::InputSum;
 
 /// Where the mirror of the input at `binding` is bound: in its buffer's place, or behind all buffers where that is bound too,
 /// because it is [updated](Input::updated).
@@ -33,20 +36,25 @@ impl Input {
     }
 }
 
-/// WGSL that declares `inputs`.
-pub(super) fn declarations(inputs: &[Input], texels: bool) -> String {
+/// WGSL that declares `inputs`, of which some are `sums`.
+pub(super) fn declarations(inputs: &[Input], texels: bool, sums: &[InputSum]) -> String {
     let mut text = String::new();
     if texels {
         text.push_str(TEXEL);
     }
     for &Input { binding, name, updated } in inputs {
-        if updated || !texels {
+        let sum = sums.iter().find(|sum| sum.input == binding);
+        if updated || (!texels && sum.is_none()) {
             let access = if updated { "read_write" } else { "read" };
             text.push_str(&format!(
                 "@group(0) @binding({binding}) var<storage, {access}> {name}_buffer: array<vec4<f32>>;\n"
             ));
         }
-        let value = if texels {
+        let value = if let Some(&InputSum { at, count, .. }) = sum {
+            text.push_str(&format!("@group(0) @binding({at}) var<storage, read> {name}_parts: array<vec4<f32>>;\n"));
+            let part = |number| format!("{name}_parts[i + {number}u * (arrayLength(&{name}_parts) / {count}u)]");
+            (0..count).map(part).collect::<Vec<_>>().join("\n        + ")
+        } else if texels {
             let binding = mirror_binding(binding, updated);
             text.push_str(&format!(
                 "@group(0) @binding({binding}) var {name}_texels: texture_storage_2d<rgba32float, read>;\n"

@@ -19,7 +19,9 @@ mod transfer;
 pub use adapter::{AdapterReport, Wanted, choose, list};
 pub use clock::StageClock;
 pub use device::Gpu;
-pub use dispatch::{Access, BINDING_ALIGNMENT, Binding, Constants, Dispatch, Pipeline, Shader, Slice, TensorId, grid};
+pub use dispatch::{
+    Access, BINDING_ALIGNMENT, Binding, Constants, Dispatch, InputSum, Pipeline, Shader, Slice, TensorId, grid,
+};
 pub use error::GpuError;
 pub use input::Input;
 pub use lab::Lab;

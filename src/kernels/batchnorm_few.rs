@@ -9,8 +9,9 @@ use bytemuck::{Pod, Zeroable};
 
 use super::activation::ACTIVATION;
 use super::batchnorm::{BatchNorm, EPSILON, Normalised};
+use super::gemm::Parts;
 use super::{Activation, COMMON};
-use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice};
+use crate::gpu::{Dispatch, Input, InputSum, Pipeline, Shader, Slice};
 
 /// Most rows that a workgroup takes.
 pub const MAX_ROWS: u32 = 1024;
@@ -19,6 +20,9 @@ pub const MAX_SCORES: u32 = 12;
 /// vec4s of a row that a workgroup takes.
 const STRIP: u32 = 8;
 
+/// The binding of the dense gradient.
+const GRADIENT: u32 = 3;
+
 const FORWARD: Shader = Shader::with_inputs(
     "batchnorm_few",
     &[Input::new(1, "x")],
@@ -26,7 +30,7 @@ const FORWARD: Shader = Shader::with_inputs(
 );
 const BACKWARD: Shader = Shader::with_inputs(
     "batchnorm_few_backward",
-    &[Input::new(1, "y"), Input::new(2, "other"), Input::updated(3, "gradient")],
+    &[Input::new(1, "y"), Input::new(2, "other"), Input::updated(GRADIENT, "gradient")],
     &[COMMON, ACTIVATION, include_str!("../../shaders/batchnorm_few_backward.wgsl")],
 );
 
@@ -46,6 +50,17 @@ struct BackwardParams {
     groups: u32,
     weights: u32,
     bias: u32,
+}
+
+/// The dense gradient of `h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dense {
+    /// There is none.
+    Nothing,
+    /// It lies where that of `y` is to lie.
+    There,
+    /// It is to be added up from these, which have no bias.
+    Parts(Parts),
 }
 
 /// What sends a gradient to `h`, besides a dense one in the place of that of `y`.
@@ -72,8 +87,8 @@ pub struct Classifier {
     pub bias: u64,
 }
 
-fn forward_pipeline(activation: Activation) -> Pipeline {
-    Pipeline::new(FORWARD, "forward", vec![("ACTIVATION", activation.code())])
+fn forward_pipeline(entry: &'static str, activation: Activation, bias: bool) -> Pipeline {
+    Pipeline::new(FORWARD, entry, vec![("ACTIVATION", activation.code()), ("BIAS", bias.into())])
 }
 
 fn backward_pipeline(activation: Activation, dense: bool, second: bool, scores: u32) -> Pipeline {
@@ -86,11 +101,19 @@ fn backward_pipeline(activation: Activation, dense: bool, second: bool, scores: 
 pub fn variants() -> Vec<Pipeline> {
     let mut all = Vec::new();
     for activation in Activation::ALL {
-        all.push(forward_pipeline(activation));
+        all.push(forward_pipeline("forward", activation, false));
+        all.extend([false, true].map(|bias| {
+            let sums = vec![InputSum { input: 1, at: 1, count: 3 }];
+            Pipeline { sums, ..forward_pipeline("forward_of_parts", activation, bias) }
+        }));
         for dense in [false, true] {
             all.push(backward_pipeline(activation, dense, true, 0));
             all.extend((0..=MAX_SCORES / 4).map(|scores| backward_pipeline(activation, dense, false, scores)));
         }
+        all.extend((0..=MAX_SCORES / 4).map(|scores| {
+            let sums = vec![InputSum { input: GRADIENT, at: 7, count: 3 }];
+            Pipeline { sums, ..backward_pipeline(activation, true, false, scores) }
+        }));
     }
     all
 }
@@ -107,17 +130,40 @@ impl BatchNorm {
 
     /// Training: [`Self::statistics_by`] of `of.y`, which writes `of.saved` and moves `running`, and [`Self::apply`].
     pub fn few_forward(&self, momentum: f32, of: Normalised, running: Slice, h: Slice) -> Dispatch {
-        let params = ForwardParams { rows: self.rows, groups: self.channels / 4, epsilon: EPSILON, momentum };
-        Dispatch::new("batchnorm", forward_pipeline(of.activation), &params, self.strips())
+        self.call_forward(forward_pipeline("forward", of.activation, false), momentum)
             .loads(of.y)
             .reads(of.affine)
             .writes(running)
             .writes(of.saved)
             .writes(h)
-            .flops(9 * self.elements())
+    }
+
+    /// The same where `of.y` is still to be added up from `parts`, and is written.
+    pub fn few_forward_of_parts(
+        &self,
+        momentum: f32,
+        parts: &Parts,
+        of: Normalised,
+        running: Slice,
+        h: Slice,
+    ) -> Dispatch {
+        self.call_forward(forward_pipeline("forward_of_parts", of.activation, parts.bias.is_some()), momentum)
+            .sums(1, parts.slice, parts.count)
+            .reads(of.affine)
+            .writes(running)
+            .writes(of.saved)
+            .writes(h)
+            .writes(of.y)
+            .reads(parts.bias.unwrap_or(of.affine))
+    }
+
+    fn call_forward(&self, pipeline: Pipeline, momentum: f32) -> Dispatch {
+        let params = ForwardParams { rows: self.rows, groups: self.channels / 4, epsilon: EPSILON, momentum };
+        Dispatch::new("batchnorm", pipeline, &params, self.strips()).flops(9 * self.elements())
     }
 
     /// [`Self::backward`]: the gradient of `of.y` takes the place of the `dense` one of `h`, if there is one, in `gradient`.
+    /// Of [`Dense::Parts`] it is written there.
     ///
     /// `values` begins with gamma and beta (in the place of `of.affine`), `derived` with their gradients, which are written;
     /// with a classifier both go on to the end of its bias, and its gradients are written too.
@@ -125,7 +171,7 @@ impl BatchNorm {
         &self,
         of: Normalised,
         [gradient, values, derived]: [Slice; 3],
-        dense: bool,
+        dense: Dense,
         sender: Sender,
     ) -> Dispatch {
         let (other, second, scores, [weights, bias]) = match sender {
@@ -136,15 +182,20 @@ impl BatchNorm {
             }
         };
         let params = BackwardParams { rows: self.rows, groups: self.channels / 4, weights, bias };
-        let pipeline = backward_pipeline(of.activation, dense, second, scores);
+        let pipeline = backward_pipeline(of.activation, dense != Dense::Nothing, second, scores);
         let label = if scores > 0 { "batchnorm and pred backward" } else { "batchnorm backward" };
-        Dispatch::new(label, pipeline, &params, self.strips())
-            .loads(of.y)
-            .loads(other)
-            .updates(gradient)
-            .reads(of.saved)
-            .reads(values)
-            .writes(derived)
+        let dispatch = Dispatch::new(label, pipeline, &params, self.strips())
             .flops((16 + 24 * u64::from(scores)) * self.elements())
+            .loads(of.y)
+            .loads(other);
+        let dispatch = match dense {
+            Dense::Parts(_) => dispatch.writes(gradient),
+            Dense::Nothing | Dense::There => dispatch.updates(gradient),
+        };
+        let dispatch = dispatch.reads(of.saved).reads(values).writes(derived);
+        match dense {
+            Dense::Parts(parts) => dispatch.sums(GRADIENT, parts.slice, parts.count),
+            Dense::Nothing | Dense::There => dispatch,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::gemm::{OPERANDS, Tiling, family_variants, sum_parts};
+use super::gemm::{OPERANDS, Parts, Tiling, family_variants};
 use super::tuning::{Family, Kernel, Shaders, Tuning, product_shaders};
 use crate::gpu::{Constants, Dispatch, Pipeline, Shader, Slice};
 
@@ -116,10 +116,11 @@ impl Conv2d {
         if tiling.parts == 1 {
             return vec![self.product(label, Mode::Weight, &tiling, [x, dy], None, dw)];
         }
-        let parts = workspace.expect("a split gradient needs a workspace");
-        let product = self.product(label, Mode::Weight, &tiling, [x, dy], None, parts);
-        let n4 = self.cout / 4;
-        vec![product, sum_parts(label, [self.taps() * n4, n4, tiling.parts], parts, None, dw)]
+        let workspace = workspace.expect("a split gradient needs a workspace");
+        let slice = Slice { bytes: self.workspace_bytes(), ..workspace };
+        let product = self.product(label, Mode::Weight, &tiling, [x, dy], None, slice);
+        let parts = Parts { slice, count: tiling.parts, n4: self.cout / 4, bias: None };
+        vec![product, parts.sum(label, dw)]
     }
 
     /// Bytes of the weight gradient's workspace; 0 where none is needed.

@@ -105,27 +105,37 @@ impl Tiling {
     }
 }
 
-/// The second pass of a split sum: `len4` vec4s in rows of `n4`.
-pub(super) fn sum_parts(
-    label: &'static str,
-    [len4, n4, parts]: [u32; 3],
-    workspace: Slice,
-    bias: Option<Slice>,
-    out: Slice,
-) -> Dispatch {
-    #[repr(C)]
-    #[derive(Clone, Copy, Pod, Zeroable)]
-    struct Params {
-        len: u32,
-        parts: u32,
-        n4: u32,
-        bias: u32,
+/// What a split product leaves: matrices of one size, one behind the other, to be added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// Where they lie, and nothing else.
+    pub slice: Slice,
+    /// How many they are.
+    pub count: u32,
+    /// vec4s of a row.
+    pub n4: u32,
+    /// What belongs on every row of the sum, `[4 n4]`.
+    pub bias: Option<Slice>,
+}
+
+impl Parts {
+    /// Adds them up in `out`.
+    pub fn sum(&self, label: &'static str, out: Slice) -> Dispatch {
+        #[repr(C)]
+        #[derive(Clone, Copy, Pod, Zeroable)]
+        struct Params {
+            len: u32,
+            parts: u32,
+            n4: u32,
+            bias: u32,
+        }
+        let len = (self.slice.bytes / 16) as u32 / self.count;
+        let params = Params { len, parts: self.count, n4: self.n4, bias: u32::from(self.bias.is_some()) };
+        Dispatch::new(label, sum_parts_pipeline(), &params, grid(len.div_ceil(64)))
+            .loads(self.slice)
+            .reads(self.bias.unwrap_or(self.slice))
+            .writes(out)
     }
-    let params = Params { len: len4, parts, n4, bias: u32::from(bias.is_some()) };
-    Dispatch::new(label, sum_parts_pipeline(), &params, grid(len4.div_ceil(64)))
-        .loads(workspace)
-        .reads(bias.unwrap_or(workspace))
-        .writes(out)
 }
 
 fn sum_parts_pipeline() -> Pipeline {
@@ -222,10 +232,37 @@ impl Gemm {
             let constants = constants(self.op, bias.is_some());
             return vec![self.product(label, &tiling, constants, operands, bias, c)];
         }
-        let parts = workspace.expect("a split product needs a workspace");
-        let product = self.product(label, &tiling, constants(self.op, false), operands, None, parts);
-        let n4 = self.n / 4;
-        vec![product, sum_parts(label, [self.m * n4, n4, tiling.parts], parts, bias, c)]
+        let (product, parts) =
+            self.split(label, &tiling, operands, bias, workspace.expect("a split product needs a workspace"));
+        vec![product, parts.sum(label, c)]
+    }
+
+    /// The same without the last step, for a reader that [adds the parts up](Dispatch::sums) as it goes; nothing where the
+    /// product isn't split, and nothing where readers want [mirrors](crate::gpu::Mirror).
+    pub fn in_parts(
+        &self,
+        label: &'static str,
+        operands: [Slice; 2],
+        bias: Option<Slice>,
+        workspace: impl FnOnce(u64) -> Slice,
+    ) -> Option<(Dispatch, Parts)> {
+        let tiling = self.tiling();
+        let wanted = tiling.parts > 1 && !self.tuning.mirrored;
+        wanted.then(|| self.split(label, &tiling, operands, bias, workspace(self.workspace_bytes())))
+    }
+
+    fn split(
+        &self,
+        label: &'static str,
+        tiling: &Tiling,
+        operands: [Slice; 2],
+        bias: Option<Slice>,
+        workspace: Slice,
+    ) -> (Dispatch, Parts) {
+        // It may be one that several products use in turn.
+        let slice = Slice { bytes: self.workspace_bytes(), ..workspace };
+        let product = self.product(label, tiling, constants(self.op, false), operands, None, slice);
+        (product, Parts { slice, count: tiling.parts, n4: self.n / 4, bias })
     }
 
     /// As many products at once, their matrices one behind the other, and not split. For [`Op::Nn`] and [`Op::Tn`]; the

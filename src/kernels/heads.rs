@@ -7,9 +7,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::batchnorm_few::MAX_SCORES;
+use super::gemm::Parts;
 use super::similarity::{Mode, Similarity};
 use super::{COMMON, WORKGROUP_SUM};
-use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
+use crate::gpu::{Dispatch, Input, InputSum, Pipeline, Shader, Slice, grid};
 
 /// A linear classifier of few classes on samples of `features` values. All at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +43,15 @@ pub struct ClassifierBuffers {
     pub gradient: Slice,
 }
 
+/// What a similarity head made of a batch, `[N, features]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Features {
+    /// The matrix.
+    Whole(Slice),
+    /// What it is the sum of, without a bias.
+    Parts(Parts),
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable, Default)]
 struct Params {
@@ -58,9 +68,11 @@ struct Params {
 }
 
 const THREADS: u32 = 64;
+/// The binding of the similarity head's output.
+const FEATURES: u32 = 6;
 const SHADER: Shader = Shader::with_inputs(
     "heads",
-    &[Input::new(1, "a"), Input::new(2, "weights"), Input::new(6, "z")],
+    &[Input::new(1, "a"), Input::new(2, "weights"), Input::new(FEATURES, "z")],
     &[COMMON, WORKGROUP_SUM, include_str!("../../shaders/heads.wgsl")],
 );
 
@@ -70,8 +82,12 @@ fn pipeline(entry: &'static str, padded: u32) -> Pipeline {
 
 /// Every pipeline that the dispatches below can ask for.
 pub fn variants() -> Vec<Pipeline> {
-    let padded = (4..=MAX_SCORES).step_by(4);
-    padded.flat_map(|padded| ["pred", "pred_and_features"].map(|entry| pipeline(entry, padded))).collect()
+    let of = |padded| {
+        let both = pipeline("pred_and_features", padded);
+        let sums = vec![InputSum { input: FEATURES, at: FEATURES, count: 3 }];
+        [pipeline("pred", padded), both.clone(), Pipeline { sums, ..both }]
+    };
+    (4..=MAX_SCORES).step_by(4).flat_map(of).collect()
 }
 
 impl ClassifierHead {
@@ -117,7 +133,8 @@ impl ClassifierHead {
         of: &ClassifierBuffers,
         weight: f32,
         similarity: &Similarity,
-        [z, u, stats]: [Slice; 3],
+        z: Features,
+        [u, stats]: [Slice; 2],
     ) -> Dispatch {
         assert!(similarity.mode == Mode::Flat && similarity.spatial == 1, "features of flat samples");
         let params = Params {
@@ -128,6 +145,10 @@ impl ClassifierHead {
         };
         let dispatch = self.call("pred loss, similarity features", "pred_and_features", &params, of);
         let flops = dispatch.flops + 8 * u64::from(similarity.batch) * u64::from(similarity.channels);
-        dispatch.loads(z).writes(u).writes(stats).flops(flops)
+        let dispatch = match z {
+            Features::Whole(z) => dispatch.loads(z),
+            Features::Parts(parts) => dispatch.sums(FEATURES, parts.slice, parts.count),
+        };
+        dispatch.writes(u).writes(stats).flops(flops)
     }
 }

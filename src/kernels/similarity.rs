@@ -12,10 +12,10 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::gemm::{Gemm, Op};
+use super::gemm::{Gemm, Op, Parts};
 use super::tuning::Tuning;
 use super::{COMMON, WORKGROUP_SUM};
-use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
+use crate::gpu::{Dispatch, Input, InputSum, Pipeline, Shader, Slice, grid};
 
 /// What a sample's features are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -126,7 +126,7 @@ const FEATURES: Shader =
     Shader::with_inputs("similarity", &[Input::new(1, "features_z")], &[COMMON, WORKGROUP_SUM, HEAD]);
 const MATRIX: Shader = Shader::with_inputs(
     "similarity_matrix",
-    &[Input::new(1, "features_z")],
+    &[Input::new(1, "features_z"), Input::new(COSINES, "cosines")],
     &[COMMON, WORKGROUP_SUM, HEAD, TARGET, include_str!("../../shaders/similarity_matrix.wgsl")],
 );
 const GRADIENT: Shader = Shader::with_inputs(
@@ -148,8 +148,11 @@ fn pipeline(shader: Shader, entry: &'static str, threads: u32, mode: Mode) -> Pi
     Pipeline::new(shader, entry, constants)
 }
 
-fn comparison(threads: u32, target: Target, gradient: bool) -> Pipeline {
-    let mut pipeline = pipeline(MATRIX, "compare", threads, Mode::Flat);
+/// The binding of the cosines where `compare` adds them up.
+const COSINES: u32 = 5;
+
+fn comparison(entry: &'static str, threads: u32, target: Target, gradient: bool) -> Pipeline {
+    let mut pipeline = pipeline(MATRIX, entry, threads, Mode::Flat);
     pipeline.constants.extend([target.constant(), ("GRADIENT", u32::from(gradient))]);
     pipeline
 }
@@ -162,7 +165,9 @@ pub fn variants() -> Vec<Pipeline> {
     }
     for threads in SIZES {
         for target in [Target::Labels { classes: 2 }, Target::Matrix] {
-            all.extend([false, true].map(|gradient| comparison(threads, target, gradient)));
+            all.extend([false, true].map(|gradient| comparison("compare", threads, target, gradient)));
+            let sums = vec![InputSum { input: COSINES, at: COSINES, count: 3 }];
+            all.push(Pipeline { sums, ..comparison("compare_parts", threads, target, true) });
         }
         all.push(pipeline(GRADIENT, "apply", threads, Mode::SpatialStd));
     }
@@ -294,27 +299,40 @@ impl Similarity {
     /// u → S clamped to [-1, 1], and the row losses.
     pub fn loss(&self, buffers: &SimilarityBuffers, target: Target) -> Vec<Dispatch> {
         let mut all = self.similarities(buffers);
-        all.push(self.compare(buffers, target, None));
+        all.push(self.compare(buffers, target, None, None));
         all
     }
 
     /// u → the row losses and the gradient of `scale` times the loss: in [`Mode::Flat`] that of z, written over it, in
     /// [`Mode::SpatialStd`] that of the deviations, which [`Self::apply`] takes to z. S is lost.
     pub fn loss_and_gradient(&self, buffers: &SimilarityBuffers, target: Target, scale: f32) -> Vec<Dispatch> {
-        let mut all = self.similarities(buffers);
-        all.extend(self.gradient(buffers, target, scale));
+        let &SimilarityBuffers { u, workspace, .. } = buffers;
+        let room = |_| workspace.expect("a split product needs a workspace");
+        let Some((product, parts)) = self.cosines().in_parts("cosines", [u, u], None, room) else {
+            let mut all = self.similarities(buffers);
+            all.extend(self.gradient(buffers, target, scale));
+            return all;
+        };
+        let mut all = vec![product, self.compare(buffers, target, Some(scale), Some(parts))];
+        all.extend(self.pull(buffers));
         all
     }
 
     /// The same from S, where it is there already.
     pub fn gradient(&self, buffers: &SimilarityBuffers, target: Target, scale: f32) -> Vec<Dispatch> {
+        let mut all = vec![self.compare(buffers, target, Some(scale), None)];
+        all.extend(self.pull(buffers));
+        all
+    }
+
+    /// A → the gradient of the features
+    fn pull(&self, buffers: &SimilarityBuffers) -> Vec<Dispatch> {
         let SimilarityBuffers { u, matrix, workspace, .. } = *buffers;
         let out = match self.mode {
             Mode::SpatialStd => buffers.df,
             Mode::Flat => buffers.z,
         };
-        let product = self.pulled().dispatches("similarity gradient", [matrix, u], None, out, workspace);
-        [self.compare(buffers, target, Some(scale))].into_iter().chain(product).collect()
+        self.pulled().dispatches("similarity gradient", [matrix, u], None, out, workspace)
     }
 
     /// u → S
@@ -323,19 +341,31 @@ impl Similarity {
         self.cosines().dispatches("cosines", [u, u], None, matrix, workspace)
     }
 
-    /// S → the row losses; S is clamped or, with the `scale` of a gradient, becomes A.
-    fn compare(&self, buffers: &SimilarityBuffers, target: Target, scale: Option<f32>) -> Dispatch {
+    /// S → the row losses; S is clamped or, with the `scale` of a gradient, becomes A. With `parts` it is added up from them
+    /// first.
+    fn compare(
+        &self,
+        buffers: &SimilarityBuffers,
+        target: Target,
+        scale: Option<f32>,
+        parts: Option<Parts>,
+    ) -> Dispatch {
         let square = u64::from(self.batch) * u64::from(self.batch);
         let gradient_scale = scale.map_or(0.0, |scale| (4.0 * f64::from(scale) / square as f64) as f32);
         let params = Params { gradient_scale, ..self.with_target(target) };
-        let pipeline = comparison(small_or_large(self.batch), target, scale.is_some());
+        let entry = if parts.is_some() { "compare_parts" } else { "compare" };
+        let pipeline = comparison(entry, small_or_large(self.batch), target, scale.is_some());
         let (label, flops) = if scale.is_some() { ("similarity loss and weights", 9) } else { ("similarity loss", 5) };
-        Dispatch::new(label, pipeline, &params, grid(self.batch))
+        let dispatch = Dispatch::new(label, pipeline, &params, grid(self.batch))
             .reads(buffers.target)
             .reads(buffers.stats)
             .writes(buffers.matrix)
             .writes(buffers.rows)
-            .flops(flops * square)
+            .flops(flops * square);
+        match parts {
+            Some(parts) => dispatch.sums(COSINES, parts.slice, parts.count),
+            None => dispatch,
+        }
     }
 
     /// z becomes its own gradient, from that of the deviations. Nothing to do in [`Mode::Flat`].

@@ -5,7 +5,8 @@ use crate::gpu::Slice;
 use crate::kernels::Activation;
 use crate::kernels::batchnorm::{BatchNorm, MOMENTUM, Normalised};
 use crate::kernels::batchnorm_backward::Upstream;
-use crate::kernels::batchnorm_few::{Classifier, Sender};
+use crate::kernels::batchnorm_few::{Classifier, Dense, Sender};
+use crate::kernels::gemm::Parts;
 use crate::kernels::pool::PoolGeometry;
 use crate::nn::{Shape, pad4};
 
@@ -135,12 +136,31 @@ impl Builder<'_> {
         (Activated { what, x, saved: Some(saved) }, out)
     }
 
+    /// [`Self::activate`] of [few rows](Activate::has_few_rows) in training, from the `parts` that add up to `x`, which is
+    /// written too.
+    pub fn activate_parts(
+        &mut self,
+        what: Activate,
+        parts: &Parts,
+        x: Slice,
+        [name, out_name]: [&str; 2],
+    ) -> (Activated, Slice) {
+        let place = what.norm.expect("few rows have a norm");
+        let out = self.activation(format!("{name}.{out_name}"), self.elements(what.shape));
+        let [rows, channels] = self.matrix(what.shape);
+        let saved = self.scratch(name, &format!("{out_name} saved"), 8 * u64::from(channels));
+        let of = Normalised { y: x, saved, affine: place.affine, activation: what.activation };
+        let norm = BatchNorm { rows, channels };
+        self.emit([norm.few_forward_of_parts(what.momentum, parts, of, place.running, out)]);
+        (Activated { what, x, saved: Some(saved) }, out)
+    }
+
     /// Backward: `upstream.gradient` holds the dense part of the output's gradient, if there is one, and receives the
     /// input's. The norm's own gradients go to its arena.
     pub fn backward_activated(&mut self, of: &Activated, upstream: Upstream, name: &str) {
         if of.what.has_few_rows(self.batch) {
             let sender = upstream.pooled.map_or(Sender::Nobody, |(second, _)| Sender::Second(second));
-            self.backward_few(of, upstream, sender);
+            self.backward_few(of, upstream, None, sender);
             return;
         }
         let [rows, channels] = self.matrix(of.what.shape);
@@ -157,8 +177,9 @@ impl Builder<'_> {
         });
     }
 
-    /// The same for [few rows](Activate::has_few_rows), with a gradient from `sender` beside the dense one.
-    pub fn backward_few(&mut self, of: &Activated, upstream: Upstream, sender: Sender) {
+    /// The same for [few rows](Activate::has_few_rows), with a gradient from `sender` beside the dense one, which is still to
+    /// be added up where there are `parts`.
+    pub fn backward_few(&mut self, of: &Activated, upstream: Upstream, parts: Option<Parts>, sender: Sender) {
         let (Some(place), Some(saved)) = (of.what.norm, of.saved) else { return };
         let Some(derived) = place.gradient else { return };
         let [rows, channels] = self.matrix(of.what.shape);
@@ -169,7 +190,12 @@ impl Builder<'_> {
         };
         let [values, derived] = [place.affine, derived].map(|slice| Slice { bytes, ..slice });
         let operands = [upstream.gradient, values, derived];
-        self.emit([BatchNorm { rows, channels }.few_backward(normalised, operands, upstream.dense, sender)]);
+        let dense = match parts {
+            Some(parts) => Dense::Parts(parts),
+            None if upstream.dense => Dense::There,
+            None => Dense::Nothing,
+        };
+        self.emit([BatchNorm { rows, channels }.few_backward(normalised, operands, dense, sender)]);
     }
 
     /// Backward of an activation alone, of what entered it or, as signs are the same, of what it made.

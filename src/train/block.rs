@@ -8,6 +8,7 @@ use crate::kernels::batchnorm_few::Sender;
 use crate::kernels::batchnorm_weight::{self, NormedSums, NormedWeight, ONES};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::elementwise::Elementwise;
+use crate::kernels::gemm::Parts;
 use crate::nn::{Block, MapKind, Order, Shape, pad4};
 
 use super::activated::{Activate, Activated};
@@ -84,7 +85,14 @@ impl Builder<'_> {
         let (map, weight) = self.block_map(block);
         let bias = self.arena(block).weight(&format!("{}.bias", kind(block)));
         let y = self.activation(format!("{}.y", block.name), map.output_len());
-        self.forward(&map, labels(block), input, weight, bias, y, &block.name);
+        let parts = if self.norm_adds_up(block, mode) {
+            self.forward_in_parts(&map, labels(block), [input, weight], bias, &block.name)
+        } else {
+            None
+        };
+        if parts.is_none() {
+            self.forward(&map, labels(block), input, weight, bias, y, &block.name);
+        }
         let mut pass = BlockPass {
             index: block.index,
             before,
@@ -97,7 +105,7 @@ impl Builder<'_> {
             heads: HeadPass::default(),
         };
         if block.order == Order::Post {
-            self.activate_sum(block, &mut pass, tap, mode);
+            self.activate_sum(block, &mut pass, parts, tap, mode);
         } else {
             self.sum_then_activate(block, &mut pass, tap, mode, heads);
         }
@@ -134,11 +142,32 @@ impl Builder<'_> {
         (Some(before), input)
     }
 
-    /// `y = act(bn(map) + shortcut)`, from the map's output in `pass.out`.
-    fn activate_sum(&mut self, block: &Block, pass: &mut BlockPass, tap: Option<Slice>, mode: Mode) {
+    /// Whether the norm behind a block's map can take its output in parts.
+    fn norm_adds_up(&self, block: &Block, mode: Mode) -> bool {
+        let plain = block.order == Order::Post && block.shortcut.is_none() && mode == Mode::Train;
+        plain && self.behind(block).has_few_rows(self.batch)
+    }
+
+    /// What stands behind a block's map or its shortcut.
+    fn behind(&self, block: &Block) -> Activate {
+        Activate::new(self.arena(block).norm("bn"), self.nonlinearity(), block.out_shape)
+    }
+
+    /// `y = act(bn(map) + shortcut)`, from the map's output in `pass.out` or, without a shortcut, its `parts`.
+    fn activate_sum(
+        &mut self,
+        block: &Block,
+        pass: &mut BlockPass,
+        parts: Option<Parts>,
+        tap: Option<Slice>,
+        mode: Mode,
+    ) {
         let (shortcut, residual) = self.shortcut_residual(block, tap, mode).unzip();
-        let what = Activate::new(self.arena(block).norm("bn"), self.nonlinearity(), block.out_shape);
-        let (mut behind, h) = self.activate(what, pass.out, residual, mode, [&block.name, "h"]);
+        let (what, names) = (self.behind(block), [block.name.as_str(), "h"]);
+        let (mut behind, h) = match parts {
+            Some(parts) => self.activate_parts(what, &parts, pass.out, names),
+            None => self.activate(what, pass.out, residual, mode, names),
+        };
         if shortcut.is_some() {
             behind.what.activation = Activation::None;
         }
@@ -161,7 +190,7 @@ impl Builder<'_> {
         if !for_heads && !block.hands_on_activation() {
             return;
         }
-        let what = Activate::new(self.arena(block).norm("bn"), self.nonlinearity(), block.out_shape);
+        let what = self.behind(block);
         let (behind, a) = self.activate(what, pass.out, None, mode, [&block.name, "a"]);
         (pass.behind, pass.a) = (Some(behind), Some(a));
         if block.hands_on_activation() {
@@ -295,7 +324,10 @@ impl Builder<'_> {
         let behind = pass.behind.as_ref().expect("the activation is part of the block");
         let Some(shortcut) = &pass.shortcut else {
             match pass.heads.gradient.scores {
-                Some(scores) => self.backward_few(behind, upstream, Sender::Classifier(scores)),
+                Some(scores) => {
+                    let parts = pass.heads.gradient.parts.filter(|_| incoming.is_none());
+                    self.backward_few(behind, upstream, parts, Sender::Classifier(scores));
+                }
                 None => self.backward_activated(behind, upstream, &block.name),
             }
             return (upstream.gradient, upstream.gradient);
@@ -352,10 +384,11 @@ impl Builder<'_> {
     }
 
     /// Gradients of one tensor from its heads and from behind, as one.
-    fn meet(&mut self, block: &Block, heads: HeadGradient, incoming: Option<Slice>) -> Upstream {
+    fn meet(&mut self, block: &Block, mut heads: HeadGradient, incoming: Option<Slice>) -> Upstream {
         let len = self.elements(block.out_shape);
         let dense = match (heads.dense, incoming) {
             (Some(sum), Some(gradient)) => {
+                self.add_up(&mut heads);
                 self.accumulate(gradient, sum);
                 Some(sum)
             }

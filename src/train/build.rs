@@ -5,6 +5,7 @@ use crate::kernels::Activation;
 use crate::kernels::augment::{Augment, Cutout};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::elementwise::Elementwise;
+use crate::kernels::gemm::Parts;
 use crate::kernels::reduce;
 use crate::nn::{Block, Nonlin, Shape, pad4};
 
@@ -245,6 +246,21 @@ impl<'n> Builder<'n> {
         });
     }
 
+    /// The same as far as the parts of what the map makes, if it is made in parts.
+    pub fn forward_in_parts(
+        &mut self,
+        map: &Map,
+        labels: MapLabels,
+        [x, weight]: [Slice; 2],
+        bias: Option<Slice>,
+        name: &str,
+    ) -> Option<Parts> {
+        let room = |what: &str, bytes| self.scratch(name, &format!("forward: {what}"), bytes);
+        let (product, parts) = map.forward_in_parts(labels, x, weight, bias, room)?;
+        self.emit([product]);
+        Some(parts)
+    }
+
     /// Work of a map: convolutions can be done for a run of samples at a time.
     pub fn emit_map(&mut self, map: Map, make: impl Fn(Map, &mut Part<'_>) -> Vec<Dispatch> + 'static) {
         if map.is_conv() {
@@ -274,6 +290,23 @@ impl<'n> Builder<'n> {
             map.backward_input(labels, dy, weight, dx, |what, bytes| part.scratch(&name, &format!("dX: {what}"), bytes))
         });
         dx
+    }
+
+    /// The same for a map whose reader adds up the parts, where there are parts: then they are not added up yet.
+    pub fn backward_input_in_parts(
+        &mut self,
+        map: &Map,
+        labels: MapLabels,
+        dy: Slice,
+        weight: Slice,
+        name: &str,
+    ) -> (Slice, Option<Parts>) {
+        let room = |what: &str, bytes| self.scratch(name, &format!("dX: {what}"), bytes);
+        let Some((product, parts)) = map.backward_input_in_parts(labels, dy, weight, room) else {
+            return (self.backward_input(map, labels, dy, weight, name), None);
+        };
+        self.emit([product]);
+        (self.activation(format!("{name}.dx"), map.input_len()), Some(parts))
     }
 
     /// A bias's gradient: the sum of `x` over its rows.

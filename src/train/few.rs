@@ -3,7 +3,7 @@
 
 use crate::gpu::{Dispatch, Slice};
 use crate::kernels::batchnorm_few::Classifier;
-use crate::kernels::heads::{ClassifierBuffers, ClassifierHead};
+use crate::kernels::heads::{ClassifierBuffers, ClassifierHead, Features};
 use crate::kernels::similarity::Similarity;
 use crate::nn::{Block, Order, pad4};
 
@@ -27,9 +27,9 @@ impl FewClassifier {
         (self.buffers.rows, HeadGradient { scores: Some(self.sender), ..HeadGradient::default() })
     }
 
-    /// Its dispatch, which makes the features of a similarity head's output too: `[z, u, stats]`.
-    pub fn dispatch_with_features(&self, similarity: &Similarity, tensors: [Slice; 3]) -> Dispatch {
-        self.head.with_features(&self.buffers, self.weight, similarity, tensors)
+    /// Its dispatch, which makes the features of a similarity head's output `z` too: `[u, stats]`.
+    pub fn dispatch_with_features(&self, similarity: &Similarity, z: Features, tensors: [Slice; 2]) -> Dispatch {
+        self.head.with_features(&self.buffers, self.weight, similarity, z, tensors)
     }
 }
 

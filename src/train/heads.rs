@@ -2,6 +2,7 @@
 
 use crate::gpu::Slice;
 use crate::kernels::batchnorm_few::Classifier;
+use crate::kernels::gemm::Parts;
 use crate::kernels::pool::PoolGeometry;
 use crate::nn::{Block, LossUnsup};
 
@@ -23,6 +24,8 @@ pub struct Losses {
 pub struct HeadGradient {
     /// Of the activation itself.
     pub dense: Option<Slice>,
+    /// What `dense` is still to be added up from, beside `scores`.
+    pub parts: Option<Parts>,
     /// Of its pooled copy, with the pooling.
     pub pooled: Option<(Slice, PoolGeometry)>,
     /// Of the scores of a classifier on it, to be taken further by the norm behind the block's map.
@@ -114,11 +117,21 @@ impl Builder<'_> {
         Features { x, windows, len }
     }
 
+    /// Adds up the parts of a dense gradient, if it still lies in parts.
+    pub fn add_up(&mut self, gradient: &mut HeadGradient) {
+        if let (Some(dense), Some(parts)) = (gradient.dense, gradient.parts.take()) {
+            self.emit([parts.sum("sim dX", dense)]);
+        }
+    }
+
     /// Adds a head's gradient to that of the others.
     fn join(&mut self, sum: &mut HeadGradient, more: HeadGradient) {
         match (sum.dense, more.dense) {
-            (Some(sum), Some(more)) => self.accumulate(more, sum),
-            (None, more) => sum.dense = more,
+            (Some(dense), Some(more)) => {
+                self.add_up(sum);
+                self.accumulate(more, dense);
+            }
+            (None, dense) => (sum.dense, sum.parts) = (dense, more.parts),
             (Some(_), None) => {}
         }
         match (sum.pooled, more.pooled) {

@@ -3,7 +3,7 @@
 
 use crate::gpu::{Dispatch, Slice};
 use crate::kernels::conv2d::Conv2d;
-use crate::kernels::gemm::{Gemm, Gradient, Op};
+use crate::kernels::gemm::{Gemm, Gradient, Op, Parts};
 use crate::kernels::tuning::Tuning;
 use crate::kernels::winograd::Winograd;
 
@@ -101,11 +101,25 @@ impl Map {
                 Some(winograd) => winograd.forward(labels.forward, x, weight, bias, y, room),
                 None => conv.forward(labels.forward, x, weight, bias, y),
             },
-            Self::Dense { batch, fan_in, fan_out, tuning } => {
-                let gemm = Gemm { m: *batch, n: *fan_out, k: *fan_in, op: Op::Nn, gradient: None, tuning: *tuning };
+            &Self::Dense { batch, fan_in, fan_out, tuning } => {
+                let gemm = dense_forward(batch, [fan_in, fan_out], tuning);
                 product(&gemm, labels.forward, [x, weight], bias, y, room)
             }
         }
+    }
+
+    /// The same as far as the [parts](Gemm::in_parts) of `y`, where it is made in such parts and its reader wants them.
+    pub fn forward_in_parts(
+        &self,
+        labels: MapLabels,
+        x: Slice,
+        weight: Slice,
+        bias: Option<Slice>,
+        room: impl FnOnce(&'static str, u64) -> Slice,
+    ) -> Option<(Dispatch, Parts)> {
+        let &Self::Dense { batch, fan_in, fan_out, tuning } = self else { return None };
+        let gemm = dense_forward(batch, [fan_in, fan_out], tuning);
+        gemm.in_parts(labels.forward, [x, weight], bias, |bytes| room(PARTS, bytes))
     }
 
     /// `dx` from `dy`.
@@ -122,18 +136,24 @@ impl Map {
                 Some(winograd) => winograd.backward_input(labels.input, dy, weight, dx, room),
                 None => conv.backward_input(labels.input, dy, weight, dx),
             },
-            Self::Dense { batch, fan_in, fan_out, tuning } => {
-                let gemm = Gemm {
-                    m: *batch,
-                    n: *fan_in,
-                    k: *fan_out,
-                    op: Op::Nt,
-                    gradient: Some(Gradient::A),
-                    tuning: *tuning,
-                };
+            &Self::Dense { batch, fan_in, fan_out, tuning } => {
+                let gemm = dense_backward(batch, [fan_in, fan_out], tuning);
                 product(&gemm, labels.input, [dy, weight], None, dx, room)
             }
         }
+    }
+
+    /// The same as far as the parts of `dx`, as in [`Self::forward_in_parts`].
+    pub fn backward_input_in_parts(
+        &self,
+        labels: MapLabels,
+        dy: Slice,
+        weight: Slice,
+        room: impl FnOnce(&'static str, u64) -> Slice,
+    ) -> Option<(Dispatch, Parts)> {
+        let &Self::Dense { batch, fan_in, fan_out, tuning } = self else { return None };
+        let gemm = dense_backward(batch, [fan_in, fan_out], tuning);
+        gemm.in_parts(labels.input, [dy, weight], None, |bytes| room(PARTS, bytes))
     }
 
     /// `dw` from `x` and `dy`.
@@ -166,6 +186,14 @@ impl Map {
             }
         }
     }
+}
+
+fn dense_forward(batch: u32, [fan_in, fan_out]: [u32; 2], tuning: Tuning) -> Gemm {
+    Gemm { m: batch, n: fan_out, k: fan_in, op: Op::Nn, gradient: None, tuning }
+}
+
+fn dense_backward(batch: u32, [fan_in, fan_out]: [u32; 2], tuning: Tuning) -> Gemm {
+    Gemm { m: batch, n: fan_in, k: fan_out, op: Op::Nt, gradient: Some(Gradient::A), tuning }
 }
 
 fn product(

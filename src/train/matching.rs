@@ -2,13 +2,14 @@
 //! the labels, their random codes, or the block's own input (golden cases' description, "Heads").
 
 use crate::gpu::Slice;
+use crate::kernels::heads::Features;
 use crate::kernels::similarity::{Mode as Compare, Similarity, SimilarityBuffers, Target};
 use crate::kernels::similarity_blend::Blend;
 use crate::nn::{Block, LossUnsup, Shape, pad4};
 
 use super::build::Builder;
 use super::few::FewClassifier;
-use super::heads::{Features, HeadGradient, HeadPass, Losses};
+use super::heads::{self, HeadGradient, HeadPass, Losses};
 use super::map::{Map, MapLabels};
 
 const SIM: MapLabels = MapLabels { forward: "sim forward", input: "sim dX", weight: "sim dW" };
@@ -23,39 +24,49 @@ struct Goal {
 impl Builder<'_> {
     /// The `sim` head, a 3x3 convolution or a linear map of `a`, and its losses; `x` is what entered the block's map.
     pub fn mapped_similarity(&mut self, block: &Block, a: Slice, x: Slice) -> HeadPass {
-        self.similarity_head(block, a, |builder, z| builder.match_similarities(block, block.out_shape, z, x))
+        let map = self.similarity_map(block);
+        let weight = self.similarity_weight(block);
+        let z = self.activation(format!("{}.z", block.name), map.output_len());
+        self.forward(&map, SIM, a, weight, None, z, &block.name);
+        let losses = self.match_similarities(block, block.out_shape, z, x);
+        self.similarity_gradients(block, &map, a, z);
+        let da = self.backward_input(&map, SIM, z, weight, &format!("{}.sim", block.name));
+        HeadPass { losses, gradient: HeadGradient { dense: Some(da), ..HeadGradient::default() } }
     }
 
     /// The supervised `sim` head of a dense block with its classifier, whose scores and the head's features one dispatch
-    /// makes.
+    /// makes. These take the map's output in parts, where it comes so, and the norm behind the block's map takes what flows
+    /// back.
     pub fn similarity_and_classifier(&mut self, block: &Block, few: &FewClassifier, a: Slice) -> HeadPass {
-        self.similarity_head(block, a, |builder, z| {
-            let loss = builder.similarity_of(block.out_shape, false);
-            let goal = builder.one_hot_goal();
-            let buffers = builder.similarity_buffers(&block.name, &loss, z, goal.slice);
-            builder.emit([few.dispatch_with_features(&loss, [z, buffers.u, buffers.stats])]);
-            builder.emit(loss.loss_and_gradient(&buffers, goal.target, builder.network.losses.sim as f32));
-            Losses { sim: Some(buffers.rows), ..Losses::default() }
-        })
+        let map = self.similarity_map(block);
+        let weight = self.similarity_weight(block);
+        let z = self.activation(format!("{}.z", block.name), map.output_len());
+        let features = match self.forward_in_parts(&map, SIM, [a, weight], None, &block.name) {
+            Some(parts) => Features::Parts(parts),
+            None => {
+                self.forward(&map, SIM, a, weight, None, z, &block.name);
+                Features::Whole(z)
+            }
+        };
+        let loss = self.similarity_of(block.out_shape, false);
+        let goal = self.one_hot_goal();
+        let buffers = self.similarity_buffers(&block.name, &loss, z, goal.slice);
+        self.emit([few.dispatch_with_features(&loss, features, [buffers.u, buffers.stats])]);
+        self.emit(loss.loss_and_gradient(&buffers, goal.target, self.network.losses.sim as f32));
+        self.similarity_gradients(block, &map, a, z);
+        let (da, parts) = self.backward_input_in_parts(&map, SIM, z, weight, &format!("{}.sim", block.name));
+        let losses = Losses { sim: Some(buffers.rows), ..Losses::default() };
+        HeadPass { losses, gradient: HeadGradient { dense: Some(da), parts, ..HeadGradient::default() } }
     }
 
-    /// The head's map, forward and backward; `losses` makes the gradient of what it yields out of that.
-    fn similarity_head(
-        &mut self,
-        block: &Block,
-        a: Slice,
-        losses: impl FnOnce(&mut Self, Slice) -> Losses,
-    ) -> HeadPass {
-        let arena = self.arena(block);
-        let map = self.similarity_map(block);
-        let weight = arena.weight("sim.weight").expect("a sim head has weights");
-        let z = self.activation(format!("{}.z", block.name), map.output_len());
-        self.forward(&map, SIM, a, weight, None, z, &block.name);
-        let losses = losses(self, z);
-        let dw = arena.grad("sim.weight").expect("a sim head has weights");
-        self.backward_weight(&map, SIM, a, z, dw, &block.name);
-        let da = self.backward_input(&map, SIM, z, weight, &format!("{}.sim", block.name));
-        HeadPass { losses, gradient: HeadGradient { dense: Some(da), ..HeadGradient::default() } }
+    fn similarity_weight(&self, block: &Block) -> Slice {
+        self.arena(block).weight("sim.weight").expect("a sim head has weights")
+    }
+
+    /// Of the head's weights, from the gradient `dz` of what it made of `a`.
+    fn similarity_gradients(&mut self, block: &Block, map: &Map, a: Slice, dz: Slice) {
+        let dw = self.arena(block).grad("sim.weight").expect("a sim head has weights");
+        self.backward_weight(map, SIM, a, dz, dw, &block.name);
     }
 
     /// The similarities of a batch, to look at: of the trained `sim` head's output, or else of the activation `a` itself.
@@ -88,7 +99,7 @@ impl Builder<'_> {
     }
 
     /// The losses of the pooled activation itself. Its gradient takes the features' place.
-    pub fn feature_similarity(&mut self, block: &Block, features: Features, a: Slice, x: Slice) -> HeadPass {
+    pub fn feature_similarity(&mut self, block: &Block, features: heads::Features, a: Slice, x: Slice) -> HeadPass {
         let shape = block.pred_in_shape();
         let whole = features.x == a;
         let z = if whole { self.copy(format!("{}.z", block.name), shape, a) } else { features.x };

@@ -1,13 +1,53 @@
 //! Normalisation of few rows in one dispatch each way, against the reference and against the kernels for many rows.
 
+use predsim::gpu::Slice;
 use predsim::kernels::Activation;
 use predsim::kernels::batchnorm::{BatchNorm, MOMENTUM, Normalised};
-use predsim::kernels::batchnorm_few::{Classifier, Sender};
+use predsim::kernels::batchnorm_few::{Classifier, Dense, Sender};
+use predsim::kernels::gemm::Parts;
 use proptest::prelude::*;
 
 use crate::batchnorm::{EPSILON, act, activation, moments};
 use crate::batchnorm_backward::reference;
 use crate::support::{FencedLab, Sum, assert_close, assert_sums, random, wide};
+
+/// Three parts of a sum, one behind the other, and that sum.
+fn three_parts(seed: u64, len: usize) -> (Vec<f32>, Vec<f32>) {
+    let parts = random(seed, 3 * len);
+    let sum = (0..len).map(|i| parts[i] + parts[len + i] + parts[2 * len + i]).collect();
+    (parts, sum)
+}
+
+/// Of `terms` values, without the fence behind them: what is bound says how long a part is.
+fn parts(lab: &mut FencedLab, terms: &[f32], c: usize, bias: Option<Slice>) -> Parts {
+    let slice = Slice { bytes: 4 * terms.len() as u64, ..lab.tensor(terms) };
+    Parts { slice, count: 3, n4: (c / 4) as u32, bias }
+}
+
+/// The norm of a sum, with a bias on it or without, is that of what it comes to.
+fn check_forward_of_parts(rows: usize, c: usize, with_bias: bool, activation: Activation, seed: u64) {
+    let norm = BatchNorm { rows: rows as u32, channels: c as u32 };
+    let (terms, mut x) = three_parts(seed, rows * c);
+    let bias = if with_bias { random(seed ^ 1, c) } else { vec![0.0; c] };
+    x.iter_mut().enumerate().for_each(|(i, v)| *v += bias[i % c]);
+    let mut lab = FencedLab::new();
+    let (affine, running) = (lab.tensor(&random(seed ^ 2, 2 * c)), random(seed ^ 3, 2 * c));
+    let bytes = 4 * x.len() as u64;
+    let mut outcome = |of_parts: bool| -> [Vec<f32>; 4] {
+        let y = if of_parts { lab.poisoned(bytes) } else { lab.tensor(&x) };
+        let of = Normalised { y, saved: lab.poisoned(8 * c as u64), affine, activation };
+        let (moved, h) = (lab.tensor(&running), lab.poisoned(bytes));
+        let dispatch = if of_parts {
+            let bias = with_bias.then(|| lab.tensor(&bias));
+            norm.few_forward_of_parts(MOMENTUM, &parts(&mut lab, &terms, c, bias), of, moved, h)
+        } else {
+            norm.few_forward(MOMENTUM, of, moved, h)
+        };
+        lab.run(vec![dispatch]);
+        [y, of.saved, moved, h].map(|slice| lab.read(slice))
+    };
+    assert_eq!(outcome(true), outcome(false));
+}
 
 fn check_forward(rows: usize, c: usize, x: &[f32], activation: Activation, seed: u64) {
     let norm = BatchNorm { rows: rows as u32, channels: c as u32 };
@@ -45,6 +85,8 @@ struct Case {
     groups: usize,
     padded: usize,
     dense: bool,
+    /// Whether the dense gradient comes in parts.
+    in_parts: bool,
     second: bool,
     activation: Activation,
     seed: u64,
@@ -52,12 +94,13 @@ struct Case {
 
 fn cases() -> impl Strategy<Value = Case> {
     let sizes = (1usize..200, 1usize..40, 0usize..4);
-    (sizes, any::<bool>(), any::<bool>(), activation(), any::<u64>()).prop_map(
-        |((rows, groups, scores), dense, second, activation, seed)| Case {
+    (sizes, any::<[bool; 3]>(), activation(), any::<u64>()).prop_map(
+        |((rows, groups, scores), [dense, in_parts, second], activation, seed)| Case {
             rows,
             groups,
             padded: 4 * scores,
             dense,
+            in_parts,
             second: second && scores == 0,
             activation,
             seed,
@@ -79,12 +122,13 @@ impl Case {
                 *v += 0.125;
             }
         }
-        let (dense, second) = (random(seed ^ 5, rows * c), random(seed ^ 6, rows * c));
+        let ((terms, dense), second) = (three_parts(seed ^ 5, rows * c), random(seed ^ 6, rows * c));
         let dscores = random(seed ^ 7, rows * padded);
 
         let mut lab = FencedLab::new();
         let of = Normalised { y: lab.tensor(&y), saved: lab.tensor(&saved), affine: lab.tensor(&affine), activation };
-        let gradient = if self.dense { lab.tensor(&dense) } else { lab.poisoned(4 * y.len() as u64) };
+        let there = self.dense && !self.in_parts;
+        let gradient = if there { lab.tensor(&dense) } else { lab.poisoned(4 * y.len() as u64) };
         // As in an arena: what follows gamma and beta begins where a binding may.
         let gap = vec![0.5f32; (2 * c).next_multiple_of(64) - 2 * c];
         let values = lab.tensor(&[affine.clone(), gap.clone(), weights.clone(), bias].concat());
@@ -101,7 +145,12 @@ impl Case {
             }),
         };
         let norm = BatchNorm { rows: rows as u32, channels: c as u32 };
-        lab.run(vec![norm.few_backward(of, [gradient, values, derived], self.dense, sender)]);
+        let source = match (self.dense, self.in_parts) {
+            (false, _) => Dense::Nothing,
+            (true, false) => Dense::There,
+            (true, true) => Dense::Parts(parts(&mut lab, &terms, c, None)),
+        };
+        lab.run(vec![norm.few_backward(of, [gradient, values, derived], source, sender)]);
 
         let mut dh = if self.dense { wide(&dense) } else { vec![0.0; rows * c] };
         if self.second {
@@ -149,6 +198,13 @@ proptest! {
     #[test]
     fn forward_matches(rows in 1usize..300, groups in 1usize..40, activation in activation(), seed in any::<u64>()) {
         check_forward(rows, 4 * groups, &random(seed, rows * 4 * groups), activation, seed);
+    }
+
+    #[test]
+    fn forward_adds_parts_up(
+        rows in 1usize..300, groups in 1usize..40, bias in any::<bool>(), activation in activation(), seed in any::<u64>(),
+    ) {
+        check_forward_of_parts(rows, 4 * groups, bias, activation, seed);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The local heads of dense blocks in one dispatch, against the kernels that do the same in several.
 
 use predsim::gpu::Slice;
-use predsim::kernels::gemm::{Gemm, Op};
-use predsim::kernels::heads::{ClassifierBuffers, ClassifierHead};
+use predsim::kernels::gemm::{Gemm, Op, Parts};
+use predsim::kernels::heads::{ClassifierBuffers, ClassifierHead, Features};
 use predsim::kernels::pred::SoftmaxCrossEntropy;
 use predsim::kernels::similarity::{Mode, Similarity};
 use predsim::kernels::tuning::Tuning;
@@ -17,6 +17,8 @@ struct Case {
     classes: usize,
     /// Features of the similarity loss without padding, where it takes part.
     similar: Option<usize>,
+    /// Whether these come in two parts.
+    in_parts: bool,
     seed: u64,
 }
 
@@ -59,7 +61,12 @@ impl Case {
 
         let mut lab = FencedLab::new();
         let (parameters, bias) = (lab.tensor(&[weights.clone(), bias.clone()].concat()), lab.tensor(&bias));
+        // Halves of a number add up to it.
+        let halves: Vec<f32> = z.iter().chain(&z).map(|v| v / 2.0).collect();
+        let slice = Slice { bytes: 4 * halves.len() as u64, ..lab.tensor(&halves) };
+        let parts = Parts { slice, count: 2, n4: similarity.channels / 4, bias: None };
         let (a, weights, labels, z) = (lab.tensor(&a), lab.tensor(&weights), lab.tensor(&labels), lab.tensor(&z));
+        let features = if self.in_parts { Features::Parts(parts) } else { Features::Whole(z) };
         let loss = SoftmaxCrossEntropy { batch: head.batch, classes: head.classes, padded: head.padded };
         let bytes = [loss.rows_bytes(), loss.logits_bytes(), similarity.u_bytes(), similarity.stats_bytes()];
         let outputs: [[Slice; 4]; 2] = [0; 2].map(|_| bytes.map(|bytes| lab.poisoned(bytes)));
@@ -67,7 +74,7 @@ impl Case {
         let at = 4 * (self.features * padded) as u64;
         let of = ClassifierBuffers { a, parameters, bias: at, labels, rows, gradient };
         lab.run(vec![match self.similar {
-            Some(_) => head.with_features(&of, 0.3, &similarity, [z, u, stats]),
+            Some(_) => head.with_features(&of, 0.3, &similarity, features, [u, stats]),
             None => head.dispatch(&of, 0.3),
         }]);
         let [rows, gradient, u, stats] = outputs[1];
@@ -111,15 +118,15 @@ proptest! {
     #[test]
     fn one_dispatch_does_what_several_do(
         batch in 1usize..150, groups in 1usize..120, classes in 1usize..13, similar in prop::option::of(1usize..300),
-        seed in any::<u64>(),
+        in_parts in any::<bool>(), seed in any::<u64>(),
     ) {
-        Case { batch, features: 4 * groups, classes, similar, seed }.check();
+        Case { batch, features: 4 * groups, classes, similar, in_parts, seed }.check();
     }
 }
 
 #[test]
 fn what_is_not_finite_and_labels_that_are_no_class_show_in_their_rows_alone() {
-    let case = Case { batch: 6, features: 8, classes: 10, similar: Some(7), seed: 3 };
+    let case = Case { batch: 6, features: 8, classes: 10, similar: Some(7), in_parts: false, seed: 3 };
     let [sound, _] = case.outcomes(|_, _| {});
     let [got, want] = case.outcomes(|a, labels| {
         a[2 * 8 + 5] = f32::INFINITY;

@@ -37,7 +37,8 @@ fn run(case: &Case) -> Outcome {
     let rows = lab.read(buffers.rows);
     lab.run(shape.backward(&buffers, target, case.scale));
     let dz = lab.read(buffers.z);
-    let at_once = SimilarityBuffers { z: lab.tensor(&case.z), rows: lab.poisoned(shape.rows_bytes()), ..buffers };
+    let (matrix_at_once, rows_at_once) = (lab.poisoned(shape.matrix_bytes()), lab.poisoned(shape.rows_bytes()));
+    let at_once = SimilarityBuffers { z: lab.tensor(&case.z), matrix: matrix_at_once, rows: rows_at_once, ..buffers };
     let features = shape.features(at_once.z, at_once.u, at_once.stats);
     let losses = shape.loss_and_gradient(&at_once, target, case.scale);
     let apply = shape.apply(at_once.z, at_once.stats, at_once.df);
@@ -123,6 +124,16 @@ proptest! {
     #[test]
     fn loss_and_gradient_match(shape in shapes(), classes in 1u32..20, seed in any::<u64>()) {
         check(&Case::random(shape, classes, seed));
+    }
+}
+
+/// The loss adds up the cosines of so many features itself.
+#[test]
+fn cosines_in_parts_match() {
+    for batch in [1, 37, 90] {
+        let shape = Similarity { batch, spatial: 1, channels: 1200, real_channels: 1199, mode: Mode::Flat, ..SMALL };
+        assert!(shape.workspace_bytes() > 0, "the product is split");
+        check(&Case::random(shape, 10, u64::from(batch)));
     }
 }
 
