@@ -231,10 +231,12 @@ fn readers_that_add_parts_up_change_no_bit_and_save_dispatches() {
         ModelConfig { local_modules: Some(1), ..wide.clone() },
         ModelConfig { backprop: true, ..wide.clone() },
     ];
+    let train = TrainConfig { batch_size: 24, lr: 1e-3, alpha: 0.3, ..TrainConfig::default() };
     for (number, config) in configs.into_iter().enumerate() {
         let [apart, joined] = [true, false].map(|mirrored| {
             let tuning = Tuning { mirrored, ..Tuning::portable() };
-            let trainer = initialised(&gpu, network(config.clone(), 24, tuning), &Session::plans(&data, 24));
+            let network = network_of(config.clone(), train.clone(), tuning);
+            let trainer = initialised(&gpu, network, &Session::plans(&data, 24));
             let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
             block_on(&gpu, async {
                 while session.step().await.expect("the step runs").is_some() {}
