@@ -91,6 +91,9 @@ impl Builder<'_> {
         mode: Mode,
         [name, out_name]: [&str; 2],
     ) -> (Activated, Slice) {
+        if mode == Mode::Train && residual.is_none() && what.has_few_rows(self.batch) {
+            return self.activate_few(what, x, None, [name, out_name]);
+        }
         let out = self.activation(format!("{name}.{out_name}"), self.elements(what.shape));
         let [rows, channels] = self.matrix(what.shape);
         let norm = BatchNorm { rows, channels };
@@ -108,10 +111,6 @@ impl Builder<'_> {
         };
         let saved = self.scratch(name, &format!("{out_name} saved"), 8 * u64::from(channels));
         let of = Normalised { y: x, saved, affine: place.affine, activation: what.activation };
-        if mode == Mode::Train && residual.is_none() && what.has_few_rows(self.batch) {
-            self.emit([norm.few_forward(what.momentum, of, place.running, out)]);
-            return (Activated { what, x, saved: Some(saved) }, out);
-        }
         match mode {
             Mode::Train => {
                 let workspace = self.scratch(name, "norm partials", self.norm_workspace_bytes(norm));
@@ -136,13 +135,13 @@ impl Builder<'_> {
         (Activated { what, x, saved: Some(saved) }, out)
     }
 
-    /// [`Self::activate`] of [few rows](Activate::has_few_rows) in training, from the `parts` that add up to `x`, which is
-    /// written too.
-    pub fn activate_parts(
+    /// [`Self::activate`] of [few rows](Activate::has_few_rows) in training. `x` is written too where it is still to be added
+    /// up from `parts`.
+    pub fn activate_few(
         &mut self,
         what: Activate,
-        parts: &Parts,
         x: Slice,
+        parts: Option<&Parts>,
         [name, out_name]: [&str; 2],
     ) -> (Activated, Slice) {
         let place = what.norm.expect("few rows have a norm");
@@ -151,7 +150,10 @@ impl Builder<'_> {
         let saved = self.scratch(name, &format!("{out_name} saved"), 8 * u64::from(channels));
         let of = Normalised { y: x, saved, affine: place.affine, activation: what.activation };
         let norm = BatchNorm { rows, channels };
-        self.emit([norm.few_forward_of_parts(what.momentum, parts, of, place.running, out)]);
+        self.emit([match parts {
+            Some(parts) => norm.few_forward_of_parts(what.momentum, parts, of, place.running, out),
+            None => norm.few_forward(what.momentum, of, place.running, out),
+        }]);
         (Activated { what, x, saved: Some(saved) }, out)
     }
 

@@ -165,7 +165,7 @@ impl Builder<'_> {
         let (shortcut, residual) = self.shortcut_residual(block, tap, mode).unzip();
         let (what, names) = (self.behind(block), [block.name.as_str(), "h"]);
         let (mut behind, h) = match parts {
-            Some(parts) => self.activate_parts(what, &parts, pass.out, names),
+            Some(parts) => self.activate_few(what, pass.out, Some(&parts), names),
             None => self.activate(what, pass.out, residual, mode, names),
         };
         if shortcut.is_some() {
