@@ -12,7 +12,7 @@ use xtask::{vulkan, wasm};
 const HELP: &str = "\
 cargo xtask COMMAND: the two commands of the README, and what developers need besides
 
-  quickstart [FLAG...]  builds predsim and trains a small network on embedded MNIST digits, in at most two minutes on
+  quickstart [FLAG...]  builds predsim and trains a small network on embedded MNIST digits, in about two minutes on
                         two cores without a GPU; flags go to `predsim train` (try --epochs 8)
   test [FILTER...]      everything that has to pass: formatting, clippy, docs, the wasm32 build, all tests; with a
                         filter only the tests whose names contain it
