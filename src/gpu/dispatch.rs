@@ -68,6 +68,13 @@ impl Pipeline {
         Self { shader, entry, constants, texels: false, sums: Vec::new() }
     }
 
+    /// The same with one more of its inputs a sum.
+    #[must_use]
+    pub fn with_sum(mut self, sum: InputSum) -> Self {
+        self.sums.push(sum);
+        self
+    }
+
     /// Complete WGSL of this variant: extensions, constants, inputs, shared modules, the kernel.
     pub fn source(&self) -> String {
         let mut text = String::new();
@@ -220,12 +227,12 @@ impl Dispatch {
         self.binds(slice, Access::Update)
     }
 
-    /// Binds the next tensor for reading: nothing but `count` parts, one behind the other, that add up to the [`Input`] at binding
-    /// `input`. An input that is updated is itself bound by [`Self::writes`] then.
+    /// Binds the next tensor for reading: nothing but `count` parts, one behind the other, that add up to the [`Input`] at
+    /// binding `input`. An input that is updated is itself bound by [`Self::writes`] then.
     #[must_use]
     pub fn sums(mut self, input: u32, slice: Slice, count: u32) -> Self {
         let at = self.bindings.len() as u32 + 1;
-        self.pipeline.sums.push(InputSum { input, at, count });
+        self.pipeline = self.pipeline.with_sum(InputSum { input, at, count });
         self.reads(slice)
     }
 

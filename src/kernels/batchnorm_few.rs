@@ -102,18 +102,15 @@ pub fn variants() -> Vec<Pipeline> {
     let mut all = Vec::new();
     for activation in Activation::ALL {
         all.push(forward_pipeline("forward", activation, false));
-        all.extend([false, true].map(|bias| {
-            let sums = vec![InputSum { input: 1, at: 1, count: 3 }];
-            Pipeline { sums, ..forward_pipeline("forward_of_parts", activation, bias) }
-        }));
+        let x = InputSum { input: 1, at: 1, count: 3 };
+        all.extend([false, true].map(|bias| forward_pipeline("forward_of_parts", activation, bias).with_sum(x)));
         for dense in [false, true] {
             all.push(backward_pipeline(activation, dense, true, 0));
             all.extend((0..=MAX_SCORES / 4).map(|scores| backward_pipeline(activation, dense, false, scores)));
         }
-        all.extend((0..=MAX_SCORES / 4).map(|scores| {
-            let sums = vec![InputSum { input: GRADIENT, at: 7, count: 3 }];
-            Pipeline { sums, ..backward_pipeline(activation, true, false, scores) }
-        }));
+        let gradient = InputSum { input: GRADIENT, at: 7, count: 3 };
+        let of_parts = |scores| backward_pipeline(activation, true, false, scores).with_sum(gradient);
+        all.extend((0..=MAX_SCORES / 4).map(of_parts));
     }
     all
 }

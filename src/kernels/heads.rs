@@ -84,8 +84,8 @@ fn pipeline(entry: &'static str, padded: u32) -> Pipeline {
 pub fn variants() -> Vec<Pipeline> {
     let of = |padded| {
         let both = pipeline("pred_and_features", padded);
-        let sums = vec![InputSum { input: FEATURES, at: FEATURES, count: 3 }];
-        [pipeline("pred", padded), both.clone(), Pipeline { sums, ..both }]
+        let of_parts = both.clone().with_sum(InputSum { input: FEATURES, at: FEATURES, count: 3 });
+        [pipeline("pred", padded), both, of_parts]
     };
     (4..=MAX_SCORES).step_by(4).flat_map(of).collect()
 }

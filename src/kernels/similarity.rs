@@ -166,8 +166,8 @@ pub fn variants() -> Vec<Pipeline> {
     for threads in SIZES {
         for target in [Target::Labels { classes: 2 }, Target::Matrix] {
             all.extend([false, true].map(|gradient| comparison("compare", threads, target, gradient)));
-            let sums = vec![InputSum { input: COSINES, at: COSINES, count: 3 }];
-            all.push(Pipeline { sums, ..comparison("compare_parts", threads, target, true) });
+            let sum = InputSum { input: COSINES, at: COSINES, count: 3 };
+            all.push(comparison("compare_parts", threads, target, true).with_sum(sum));
         }
         all.push(pipeline(GRADIENT, "apply", threads, Mode::SpatialStd));
     }
@@ -308,12 +308,11 @@ impl Similarity {
     pub fn loss_and_gradient(&self, buffers: &SimilarityBuffers, target: Target, scale: f32) -> Vec<Dispatch> {
         let &SimilarityBuffers { u, workspace, .. } = buffers;
         let room = |_| workspace.expect("a split product needs a workspace");
-        let Some((product, parts)) = self.cosines().in_parts("cosines", [u, u], None, room) else {
-            let mut all = self.similarities(buffers);
-            all.extend(self.gradient(buffers, target, scale));
-            return all;
+        let (mut all, parts) = match self.cosines().in_parts("cosines", [u, u], None, room) {
+            Some((product, parts)) => (vec![product], Some(parts)),
+            None => (self.similarities(buffers), None),
         };
-        let mut all = vec![product, self.compare(buffers, target, Some(scale), Some(parts))];
+        all.push(self.compare(buffers, target, Some(scale), parts));
         all.extend(self.pull(buffers));
         all
     }

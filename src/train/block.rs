@@ -86,13 +86,11 @@ impl Builder<'_> {
         let bias = self.arena(block).weight(&format!("{}.bias", kind(block)));
         let y = self.activation(format!("{}.y", block.name), map.output_len());
         let parts = if self.norm_adds_up(block, mode) {
-            self.forward_in_parts(&map, labels(block), [input, weight], bias, &block.name)
+            self.forward_in_parts(&map, labels(block), [input, weight], bias, y, &block.name)
         } else {
+            self.forward(&map, labels(block), input, weight, bias, y, &block.name);
             None
         };
-        if parts.is_none() {
-            self.forward(&map, labels(block), input, weight, bias, y, &block.name);
-        }
         let mut pass = BlockPass {
             index: block.index,
             before,
@@ -149,7 +147,7 @@ impl Builder<'_> {
     }
 
     /// What stands behind a block's map or its shortcut.
-    fn behind(&self, block: &Block) -> Activate {
+    pub fn behind(&self, block: &Block) -> Activate {
         Activate::new(self.arena(block).norm("bn"), self.nonlinearity(), block.out_shape)
     }
 
@@ -272,7 +270,8 @@ impl Builder<'_> {
     fn map_backward_by_sums(&mut self, block: &Block, pass: &BlockPass) {
         let (Some(behind), Some(a), Map::Conv(conv)) = (&pass.behind, pass.a, pass.map) else { return };
         let [rows, channels] = self.matrix(block.out_shape);
-        let upstream = self.meet(block, pass.heads.gradient, None);
+        let mut heads = pass.heads.gradient;
+        let upstream = self.meet(block, &mut heads, None);
         self.emit_activation_backward(BatchNorm { rows, channels }, a, upstream, self.nonlinearity());
         let linear = behind.linear();
         let g = upstream.gradient;
@@ -320,14 +319,12 @@ impl Builder<'_> {
         if let Some(gradient) = incoming {
             self.block_dropout(block, block.out_shape, gradient);
         }
-        let upstream = self.meet(block, pass.heads.gradient, incoming);
+        let mut heads = pass.heads.gradient;
+        let upstream = self.meet(block, &mut heads, incoming);
         let behind = pass.behind.as_ref().expect("the activation is part of the block");
         let Some(shortcut) = &pass.shortcut else {
-            match pass.heads.gradient.scores {
-                Some(scores) => {
-                    let parts = pass.heads.gradient.parts.filter(|_| incoming.is_none());
-                    self.backward_few(behind, upstream, parts, Sender::Classifier(scores));
-                }
+            match heads.scores {
+                Some(scores) => self.backward_few(behind, upstream, heads.parts, Sender::Classifier(scores)),
                 None => self.backward_activated(behind, upstream, &block.name),
             }
             return (upstream.gradient, upstream.gradient);
@@ -355,7 +352,8 @@ impl Builder<'_> {
             return incoming.expect("a gradient comes from behind a block without heads");
         };
         let on_the_way = incoming.filter(|_| block.hands_on_activation());
-        let upstream = self.meet(block, pass.heads.gradient, on_the_way);
+        let mut heads = pass.heads.gradient;
+        let upstream = self.meet(block, &mut heads, on_the_way);
         self.backward_activated(behind, upstream, &block.name);
         if let Some(gradient) = incoming.filter(|_| !block.hands_on_activation()) {
             self.accumulate(gradient, upstream.gradient);
@@ -383,12 +381,13 @@ impl Builder<'_> {
         wanted.then_some(dx)
     }
 
-    /// Gradients of one tensor from its heads and from behind, as one.
-    fn meet(&mut self, block: &Block, mut heads: HeadGradient, incoming: Option<Slice>) -> Upstream {
+    /// Gradients of one tensor from its heads and from behind, as one. Parts of the former are left for the norm, unless another
+    /// gradient has to join them.
+    fn meet(&mut self, block: &Block, heads: &mut HeadGradient, incoming: Option<Slice>) -> Upstream {
         let len = self.elements(block.out_shape);
         let dense = match (heads.dense, incoming) {
             (Some(sum), Some(gradient)) => {
-                self.add_up(&mut heads);
+                self.add_up(heads);
                 self.accumulate(gradient, sum);
                 Some(sum)
             }

@@ -246,17 +246,21 @@ impl<'n> Builder<'n> {
         });
     }
 
-    /// The same as far as the parts of what the map makes, if it is made in parts.
+    /// The same for a map whose reader adds up the parts, where there are parts: then nothing is in `y` yet.
     pub fn forward_in_parts(
         &mut self,
         map: &Map,
         labels: MapLabels,
         [x, weight]: [Slice; 2],
         bias: Option<Slice>,
+        y: Slice,
         name: &str,
     ) -> Option<Parts> {
         let room = |what: &str, bytes| self.scratch(name, &format!("forward: {what}"), bytes);
-        let (product, parts) = map.forward_in_parts(labels, x, weight, bias, room)?;
+        let Some((product, parts)) = map.forward_in_parts(labels, x, weight, bias, room) else {
+            self.forward(map, labels, x, weight, bias, y, name);
+            return None;
+        };
         self.emit([product]);
         Some(parts)
     }
@@ -292,7 +296,7 @@ impl<'n> Builder<'n> {
         dx
     }
 
-    /// The same for a map whose reader adds up the parts, where there are parts: then they are not added up yet.
+    /// The same for a reader that adds up the parts, where there are parts: then nothing is in the gradient's place yet.
     pub fn backward_input_in_parts(
         &mut self,
         map: &Map,

@@ -7,7 +7,6 @@ use crate::kernels::heads::{ClassifierBuffers, ClassifierHead, Features};
 use crate::kernels::similarity::Similarity;
 use crate::nn::{Block, Order, pad4};
 
-use super::activated::Activate;
 use super::build::Builder;
 use super::heads::HeadGradient;
 
@@ -41,8 +40,8 @@ impl Builder<'_> {
         if !plain || block.map.is_conv() || block.order != Order::Post || block.shortcut.is_some() {
             return None;
         }
-        let arena = self.arena(block);
-        let norm = arena.norm("bn")?;
+        let behind = self.behind(block);
+        let norm = behind.norm?;
         let classes = self.network.model.config.num_classes;
         let head = ClassifierHead {
             batch: self.batch,
@@ -50,10 +49,10 @@ impl Builder<'_> {
             classes: classes as u32,
             padded: pad4(classes) as u32,
         };
-        let behind = Activate::new(Some(norm), self.nonlinearity(), block.out_shape);
         if !head.is_few() || !behind.has_few_rows(self.batch) {
             return None;
         }
+        let arena = self.arena(block);
         let (weights, bias) = (arena.weight("pred.weight")?, arena.weight("pred.bias")?);
         let from = |slice: Slice| bias.offset - slice.offset;
         let gradient = self.scratch(&block.name, "dlogits", 4 * u64::from(head.batch * head.padded));

@@ -41,13 +41,8 @@ impl Builder<'_> {
         let map = self.similarity_map(block);
         let weight = self.similarity_weight(block);
         let z = self.activation(format!("{}.z", block.name), map.output_len());
-        let features = match self.forward_in_parts(&map, SIM, [a, weight], None, &block.name) {
-            Some(parts) => Features::Parts(parts),
-            None => {
-                self.forward(&map, SIM, a, weight, None, z, &block.name);
-                Features::Whole(z)
-            }
-        };
+        let parts = self.forward_in_parts(&map, SIM, [a, weight], None, z, &block.name);
+        let features = parts.map_or(Features::Whole(z), Features::Parts);
         let loss = self.similarity_of(block.out_shape, false);
         let goal = self.one_hot_goal();
         let buffers = self.similarity_buffers(&block.name, &loss, z, goal.slice);
