@@ -31,6 +31,27 @@ fn place_of(tile: u32, lane: u32, column_tiles: u32) -> Place {
     return Place(row_tile * 64u + lane / SPREAD * 8u * SPREAD, column, column);
 }
 
+// Steps of four k that a lane makes at once: where there are two sets of lanes, each loads its own four k of B, for both.
+const STEPS: u32 = 1u + SPREAD / 4u;
+
+// The step whose k of B a lane loads.
+fn own_step(lane: u32) -> u32 {
+    return select(0u, lane / 4u, STEPS == 2u);
+}
+
+// What the lanes have loaded for a step.
+fn columns_of(step: u32, loaded: Columns) -> Columns {
+    if (STEPS == 1u) {
+        return loaded;
+    }
+    let holder = own_lane & 3u | step * 4u;
+    let m = loaded.x;
+    let x = mat4x4<f32>(
+        subgroupShuffle(m[0], holder), subgroupShuffle(m[1], holder), subgroupShuffle(m[2], holder), subgroupShuffle(m[3], holder),
+    );
+    return Columns(x, x);
+}
+
 // What the lane with that number in the own set holds.
 fn held_by(lane: u32, value: vec4<f32>) -> vec4<f32> {
     return subgroupShuffle(value, (own_lane & (8u - SPREAD)) | lane);

@@ -8,7 +8,7 @@ pub mod cases;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::{Dispatch, Gpu, GpuError, Lab, Program, block_on};
+use crate::gpu::{Gpu, GpuError, Lab, Program, block_on};
 use crate::kernels::limits;
 
 pub use cases::Case;
@@ -75,61 +75,121 @@ pub struct Measurement {
     pub flops: u64,
     /// Bytes that a run has to read and write at the least.
     pub bytes: u64,
+    /// The adapter's limits while it was timed.
+    pub limits: Limits,
 }
 
 impl Measurement {
-    /// The larger of the shares of both limits that it reaches: what the kernel is bound by.
-    pub fn share(&self, limits: Limits) -> f64 {
-        let arithmetic = self.flops as f64 / self.seconds / limits.flops;
-        let memory = self.bytes as f64 / self.seconds / limits.bytes;
-        arithmetic.max(memory)
+    /// Its operations as a part of the multiply-adds that the adapter did in the same time.
+    pub fn arithmetic_share(&self) -> f64 {
+        self.flops as f64 / self.seconds / self.limits.flops
+    }
+
+    /// Its bytes as a part of those that the adapter copied in the same time.
+    pub fn memory_share(&self) -> f64 {
+        self.bytes as f64 / self.seconds / self.limits.bytes
     }
 }
 
-impl Limits {
-    /// Measures `gpu`.
+/// The kernels that show an adapter's limits, to be run beside others: on a shared machine its speed changes from one second
+/// to the next, so that only what is timed in turn with a limit can be given as a part of it.
+#[derive(Debug)]
+pub struct Yardstick<'g> {
+    gpu: &'g Gpu,
+    clock: Clock,
+    multiply_add: Program,
+    flops: u64,
+    copy: Program,
+}
+
+impl<'g> Yardstick<'g> {
+    /// For `gpu`: finds out how many multiply-adds it takes for a time to be trusted.
     ///
     /// # Errors
     /// What the device reports.
-    pub fn measure(gpu: &Gpu) -> Result<Self, GpuError> {
+    pub fn new(gpu: &'g Gpu) -> Result<Self, GpuError> {
         let mut lab = Lab::new(gpu);
         let clock = Clock::of(gpu);
         let workgroups = if gpu.info.device_type == wgpu::DeviceType::Cpu { 64 } else { 4096 };
         let results = lab.poisoned(limits::multiply_add_bytes(workgroups))?;
-        let with = |rounds| limits::multiply_add(workgroups, rounds, [0.999, 0.1], results);
-        let mut rounds = 64;
-        let flops = loop {
-            let dispatch = with(rounds);
-            let seconds = median_seconds(gpu, &lab, std::slice::from_ref(&dispatch), clock, Effort::THOROUGH)?;
-            if seconds >= TRUSTED_SECONDS || rounds >= 1 << 22 {
-                break dispatch.flops as f64 / seconds;
-            }
-            rounds *= 4;
-        };
         let (source, copied) = (lab.poisoned(u64::from(COPY_BYTES))?, lab.poisoned(u64::from(COPY_BYTES))?);
-        let seconds =
-            median_seconds(gpu, &lab, &[limits::copy(COPY_BYTES / 4, source, copied)], clock, Effort::THOROUGH)?;
-        Ok(Self { flops, bytes: 2.0 * f64::from(COPY_BYTES) / seconds })
+        let copy = lab.program(vec![limits::copy(COPY_BYTES / 4, source, copied)])?;
+        let mut rounds = 64;
+        loop {
+            let dispatch = limits::multiply_add(workgroups, rounds, [0.999, 0.1], results);
+            let flops = dispatch.flops;
+            let multiply_add = lab.program(vec![dispatch])?;
+            run_seconds(gpu, &multiply_add, clock)?;
+            if run_seconds(gpu, &multiply_add, clock)? >= TRUSTED_SECONDS || rounds >= 1 << 22 {
+                return Ok(Self { gpu, clock, multiply_add, flops, copy });
+            }
+            rounds *= 2;
+        }
+    }
+
+    /// The limits as they are now.
+    fn limits(&self) -> Result<Limits, GpuError> {
+        Ok(Limits {
+            flops: self.flops as f64 / run_seconds(self.gpu, &self.multiply_add, self.clock)?,
+            bytes: 2.0 * f64::from(COPY_BYTES) / run_seconds(self.gpu, &self.copy, self.clock)?,
+        })
+    }
+
+    /// Times `case` by `clock`, in turn with the limits.
+    ///
+    /// # Errors
+    /// What the device reports: no memory, a tensor over its limits.
+    pub fn measure(&self, case: &Case, clock: Clock) -> Result<Measurement, GpuError> {
+        let mut lab = Lab::new(self.gpu);
+        let dispatches = case.on(&mut lab)?;
+        let mut kernels: Vec<String> = dispatches.iter().map(|dispatch| dispatch.pipeline.label()).collect();
+        kernels.dedup();
+        let program = lab.program(dispatches)?;
+        run_seconds(self.gpu, &program, clock)?;
+        let (mut times, mut limits) = (Vec::new(), vec![self.limits()?]);
+        let start = std::time::Instant::now();
+        while times.len() < Effort::THOROUGH.runs
+            || (start.elapsed().as_secs_f64() < Effort::THOROUGH.seconds && times.len() < MOST_RUNS)
+        {
+            times.push(run_seconds(self.gpu, &program, clock)?);
+            limits.push(self.limits()?);
+        }
+        Ok(Measurement {
+            name: case.name.clone(),
+            kernel: kernels.join(" + "),
+            seconds: median(times),
+            flops: case.flops,
+            bytes: case.bytes,
+            limits: Limits::median(&limits),
+        })
     }
 }
 
-/// Times `case` with `clock` and as much `effort`.
+impl Limits {
+    /// The middle one of each.
+    fn median(all: &[Self]) -> Self {
+        let median_of = |limit: fn(&Self) -> f64| median(all.iter().map(limit).collect());
+        Self { flops: median_of(|limits| limits.flops), bytes: median_of(|limits| limits.bytes) }
+    }
+}
+
+/// Median seconds of a run of `case` by `clock`, with as much `effort`.
 ///
 /// # Errors
 /// What the device reports: no memory, a tensor over its limits.
-pub fn measure(gpu: &Gpu, case: &Case, clock: Clock, effort: Effort) -> Result<Measurement, GpuError> {
+pub fn seconds(gpu: &Gpu, case: &Case, clock: Clock, effort: Effort) -> Result<f64, GpuError> {
     let mut lab = Lab::new(gpu);
     let dispatches = case.on(&mut lab)?;
-    let seconds = median_seconds(gpu, &lab, &dispatches, clock, effort)?;
-    let mut kernels: Vec<String> = dispatches.iter().map(|dispatch| dispatch.pipeline.label()).collect();
-    kernels.dedup();
-    Ok(Measurement {
-        name: case.name.clone(),
-        kernel: kernels.join(" + "),
-        seconds,
-        flops: case.flops,
-        bytes: case.bytes,
-    })
+    let program = lab.program(dispatches)?;
+    run_seconds(gpu, &program, clock)?;
+    let mut times = Vec::new();
+    let mut spent = 0.0;
+    while times.len() < effort.runs || (spent < effort.seconds && times.len() < MOST_RUNS) {
+        let seconds = run_seconds(gpu, &program, clock)?;
+        spent += seconds;
+        times.push(seconds);
+    }
+    Ok(median(times))
 }
 
 /// Waits until the device has done all that was submitted.
@@ -153,26 +213,6 @@ pub fn median_by<T>(mut runs: Vec<T>, time: impl Fn(&T) -> f64) -> T {
     runs.sort_by(|a, b| time(a).total_cmp(&time(b)));
     let middle = runs.len() / 2;
     runs.swap_remove(middle)
-}
-
-/// Median time of a run of `dispatches`, behind one that is not counted.
-fn median_seconds(
-    gpu: &Gpu,
-    lab: &Lab<'_>,
-    dispatches: &[Dispatch],
-    clock: Clock,
-    effort: Effort,
-) -> Result<f64, GpuError> {
-    let program = lab.program(dispatches.to_vec())?;
-    run_seconds(gpu, &program, clock)?;
-    let mut times = Vec::new();
-    let mut spent = 0.0;
-    while times.len() < effort.runs || (spent < effort.seconds && times.len() < MOST_RUNS) {
-        let seconds = run_seconds(gpu, &program, clock)?;
-        spent += seconds;
-        times.push(seconds);
-    }
-    Ok(median(times))
 }
 
 fn run_seconds(gpu: &Gpu, program: &Program, clock: Clock) -> Result<f64, GpuError> {

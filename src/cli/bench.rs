@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::bench::{self, Case, Clock, Effort, Limits, Measurement, cases, measure};
+use crate::bench::{self, Case, Clock, Measurement, Yardstick, cases};
 use crate::gpu::{Gpu, MIRROR, StageTime, Wanted, block_on};
 use crate::kernels::precision::Precision;
 use crate::kernels::tuning::Tuning;
@@ -85,7 +85,6 @@ pub struct StepArgs {
 struct Results {
     adapter: String,
     driver: String,
-    limits: Limits,
     cases: Vec<Measurement>,
 }
 
@@ -101,33 +100,24 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     let wanted = args.adapter.as_deref().map_or(Wanted::Best, crate::run::settings::wanted);
     let gpu = engine::open_gpu(&wanted)?;
     let cases = select(args, &gpu)?;
-    let limits = Limits::measure(&gpu)?;
     if !args.json {
         output::adapter(&gpu)?;
-        output::line(&format!(
-            "its limits: {:.1} GFLOP/s of multiply-adds on registers, {:.1} GB/s of a copy\n",
-            limits.flops / 1e9,
-            limits.bytes / 1e9
-        ))?;
+        output::line("each beside the adapter's limit, timed in turn: multiply-adds on registers, or a plain copy\n")?;
     }
+    let yardstick = Yardstick::new(&gpu)?;
     let clock = if args.wall { Clock::Host } else { Clock::of(&gpu) };
     let mut measured = Vec::with_capacity(cases.len());
     for case in &cases {
-        let measurement = measure(&gpu, case, clock, Effort::THOROUGH)?;
+        let measurement = yardstick.measure(case, clock)?;
         if !args.json {
-            print(&measurement, limits, before.as_ref())?;
+            print(&measurement, before.as_ref())?;
         }
         measured.push(measurement);
     }
     if !args.json {
         return Ok(());
     }
-    output::json(&Results {
-        adapter: gpu.info.name.clone(),
-        driver: gpu.info.driver_info.clone(),
-        limits,
-        cases: measured,
-    })
+    output::json(&Results { adapter: gpu.info.name.clone(), driver: gpu.info.driver_info.clone(), cases: measured })
 }
 
 fn select(args: &BenchArgs, gpu: &Gpu) -> Result<Vec<Case>, CliError> {
@@ -160,19 +150,25 @@ fn read(path: &Path) -> Result<Results, CliError> {
     serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
 }
 
-fn print(measured: &Measurement, limits: Limits, before: Option<&Results>) -> Result<(), CliError> {
-    let Measurement { name, kernel, seconds, flops, bytes } = measured;
+fn print(measured: &Measurement, before: Option<&Results>) -> Result<(), CliError> {
+    let Measurement { name, kernel, seconds, flops, bytes, limits } = measured;
+    let (arithmetic, memory) = (measured.arithmetic_share(), measured.memory_share());
+    // What the kernel is bound by.
+    let limit = if arithmetic > memory {
+        format!("{:>4.0} % of {:.1} GFLOP/s", 100.0 * arithmetic, limits.flops / 1e9)
+    } else {
+        format!("{:>4.0} % of {:.1} GB/s", 100.0 * memory, limits.bytes / 1e9)
+    };
     let ratio = before.map(|before| match before.cases.iter().find(|case| case.name == *name) {
         Some(case) => format!("  {:.2} x as fast", case.seconds / seconds),
         None => "  new".to_owned(),
     });
     let way = if kernel.contains("winograd") { ", filtered" } else { "" };
     output::line(&format!(
-        "{name:<52} {:>10.3} ms  {:>8.1} GFLOP/s  {:>7.1} GB/s  {:>4.0} % of the limit{way}{}",
+        "{name:<52} {:>10.3} ms  {:>8.1} GFLOP/s  {:>7.1} GB/s  {limit}{way}{}",
         seconds * 1e3,
         *flops as f64 / seconds / 1e9,
         *bytes as f64 / seconds / 1e9,
-        100.0 * measured.share(limits),
         ratio.unwrap_or_default()
     ))
 }

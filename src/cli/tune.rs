@@ -146,7 +146,7 @@ fn time(
         // A product that not all of them do is no comparison.
         let all: Option<Vec<usize>> = contestants.iter().map(|(_, cases, _)| same(cases)).collect();
         for ((_, cases, seconds), index) in contestants.iter_mut().zip(all.into_iter().flatten()) {
-            *seconds += bench::measure(gpu, &cases[index], Clock::of(gpu), effort)?.seconds;
+            *seconds += bench::seconds(gpu, &cases[index], Clock::of(gpu), effort)?;
         }
         bar.inc(1);
         if tune == Tune::Quick && start.elapsed().as_secs_f64() > QUICK_SECONDS {
