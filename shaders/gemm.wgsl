@@ -88,10 +88,11 @@ fn load_quad(quad: Quad, at: Step) -> mat4x4<f32> {
 // One k of a vec4 column of B that lies along its columns. Only with OP 2, where k counts samples, may k be past the end:
 // it is a multiple of four otherwise.
 fn load_sample(k: u32, column: u32) -> vec4<f32> {
+    let shape = vec2<u32>(params.k, params.n4);
     if (OP == 0u) {
-        return b(row_of(k) * params.n4 + column);
+        return b_at(row_of(k), column, shape);
     }
-    return select(vec4<f32>(0.0), b(row_of(min(k, params.k - 1u)) * params.n4 + column), k < params.k);
+    return select(vec4<f32>(0.0), b_at(row_of(min(k, params.k - 1u)), column, shape), k < params.k);
 }
 
 // Four k of one vec4 column of B.
@@ -102,7 +103,7 @@ fn load_column(k: u32, column: u32) -> mat4x4<f32> {
         return transpose(mat4x4<f32>(b(first), b(first + k4), b(first + 2u * k4), b(first + 3u * k4)));
     }
     return mat4x4<f32>(
-        b(row_of(k) * params.n4 + column), load_sample(k + 1u, column), load_sample(k + 2u, column), load_sample(k + 3u, column),
+        load_sample(k, column), load_sample(k + 1u, column), load_sample(k + 2u, column), load_sample(k + 3u, column),
     );
 }
 

@@ -6,6 +6,7 @@
 use bytemuck::Pod;
 
 use super::input::{Input, declarations, mirror_binding};
+use super::mirror::Form;
 
 /// WGSL text in pieces that are joined in order, the last of them the kernel's own file.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,11 @@ impl Shader {
     pub const fn with_inputs(name: &'static str, inputs: &'static [Input], parts: &'static [&'static str]) -> Self {
         Self { name, inputs, parts, extensions: &[] }
     }
+
+    /// Bindings of the inputs that may be matrices.
+    pub fn matrices(&self) -> Vec<u32> {
+        self.inputs.iter().filter_map(Input::matrix_binding).collect()
+    }
 }
 
 /// Numbers that a variant fixes at pipeline creation; in WGSL each is a module-scope `const NAME: u32`.
@@ -46,6 +52,8 @@ pub struct Pipeline {
     pub constants: Constants,
     /// Whether its inputs are [mirrors](super::Mirror).
     pub texels: bool,
+    /// Bindings of those of its inputs whose mirrors lie in [panels](Form::Panels).
+    pub panels: Vec<u32>,
     /// Those of its inputs that are sums.
     pub sums: Vec<InputSum>,
 }
@@ -65,7 +73,7 @@ impl Pipeline {
     /// A pipeline whose inputs are storage buffers. The driver leaves out bounds checks, loop bounding and division checks:
     /// every kernel guards its own bounds, which its tests with odd shapes prove.
     pub fn new(shader: Shader, entry: &'static str, constants: Constants) -> Self {
-        Self { shader, entry, constants, texels: false, sums: Vec::new() }
+        Self { shader, entry, constants, texels: false, panels: Vec::new(), sums: Vec::new() }
     }
 
     /// The same with one more of its inputs a sum.
@@ -84,7 +92,7 @@ impl Pipeline {
         for (name, value) in &self.constants {
             text.push_str(&format!("const {name}: u32 = {value}u;\n"));
         }
-        text.push_str(&declarations(self.shader.inputs, self.texels, &self.sums));
+        text.push_str(&declarations(self.shader.inputs, self.texels, &self.panels, &self.sums));
         for part in self.shader.parts {
             text.push_str(part);
             text.push('\n');
@@ -103,6 +111,9 @@ impl Pipeline {
         }
         if self.texels {
             text.push_str(".texels");
+        }
+        for binding in &self.panels {
+            text.push_str(&format!(".panels{binding}"));
         }
         text
     }
@@ -166,7 +177,7 @@ pub(super) enum Slot {
     /// The tensor's buffer.
     Buffer { read_only: bool },
     /// Its mirror.
-    Mirror,
+    Mirror { form: Form },
 }
 
 /// A tensor bound to a kernel.
@@ -176,6 +187,15 @@ pub struct Binding {
     pub slice: Slice,
     /// What the kernel does with them.
     pub access: Access,
+    /// vec4s in a row, of an input that the kernel reads by row and column.
+    pub columns: Option<u32>,
+}
+
+impl Binding {
+    /// How its mirror lies.
+    pub(super) fn form(&self) -> Form {
+        Form::of(self.slice.bytes, self.columns)
+    }
 }
 
 /// One call of a kernel. Binding 0 of group 0 is the uniform with `params`; the tensors follow from 1.
@@ -221,6 +241,13 @@ impl Dispatch {
         self.binds(slice, Access::Load)
     }
 
+    /// Binds the next tensor as an [`Input`] that is a matrix with `columns` vec4s in a row.
+    #[must_use]
+    pub fn loads_matrix(mut self, slice: Slice, columns: u32) -> Self {
+        self.bindings.push(Binding { slice, access: Access::Load, columns: Some(columns) });
+        self
+    }
+
     /// Binds the next tensor as an [`Input`] that is updated in place.
     #[must_use]
     pub fn updates(self, slice: Slice) -> Self {
@@ -237,7 +264,7 @@ impl Dispatch {
     }
 
     fn binds(mut self, slice: Slice, access: Access) -> Self {
-        self.bindings.push(Binding { slice, access });
+        self.bindings.push(Binding { slice, access, columns: None });
         self
     }
 
@@ -245,16 +272,32 @@ impl Dispatch {
     /// and of which tensor. A mirror takes its buffer's place, or stands behind it where the buffer is written.
     pub(super) fn slots(&self) -> Vec<(u32, Slot, Slice)> {
         let mut slots = Vec::with_capacity(self.bindings.len());
-        for (number, &Binding { slice, access }) in (1..).zip(&self.bindings) {
+        for (number, binding) in (1..).zip(&self.bindings) {
+            let &Binding { slice, access, .. } = binding;
             let mirrored = self.pipeline.texels && access.is_input();
             if access.writes() || !mirrored {
                 slots.push((number, Slot::Buffer { read_only: !access.writes() }, slice));
             }
             if mirrored {
-                slots.push((mirror_binding(number, access.writes()), Slot::Mirror, slice));
+                slots.push((mirror_binding(number, access.writes()), Slot::Mirror { form: binding.form() }, slice));
             }
         }
         slots
+    }
+
+    /// What its pipeline reads as mirrors, and how they lie.
+    pub(super) fn mirrors(&self) -> Vec<(Slice, Form)> {
+        let mirror = |(_, slot, slice)| match slot {
+            Slot::Mirror { form } => Some((slice, form)),
+            Slot::Buffer { .. } => None,
+        };
+        self.slots().into_iter().filter_map(mirror).collect()
+    }
+
+    /// The bindings whose mirrors lie in panels.
+    pub(super) fn inputs_in_panels(&self) -> Vec<u32> {
+        let in_panels = |&(_, slot, _): &(u32, Slot, Slice)| matches!(slot, Slot::Mirror { form: Form::Panels { .. } });
+        self.slots().iter().filter(|slot| in_panels(slot)).map(|&(binding, ..)| binding).collect()
     }
 
     /// Notes how much arithmetic it does.

@@ -15,6 +15,8 @@ pub(super) fn mirror_binding(binding: u32, updated: bool) -> u32 {
 
 /// Finds vec4 i of a mirrored slice in its texture.
 const TEXEL: &str = include_str!("../../shaders/texels.wgsl");
+/// Finds vec4 (row, column) of a matrix whose mirror lies in panels.
+const PANEL: &str = include_str!("../../shaders/panels.wgsl");
 
 /// An input of a shader.
 #[derive(Debug, Clone, Copy)]
@@ -22,27 +24,44 @@ pub struct Input {
     binding: u32,
     name: &'static str,
     updated: bool,
+    matrix: bool,
 }
 
 impl Input {
     /// Read as `name(i)`.
     pub const fn new(binding: u32, name: &'static str) -> Self {
-        Self { binding, name, updated: false }
+        Self { binding, name, updated: false, matrix: false }
     }
 
     /// Read as `name(i)` and then written as `name_buffer[i]`, in this order.
     pub const fn updated(binding: u32, name: &'static str) -> Self {
-        Self { binding, name, updated: true }
+        Self { binding, name, updated: true, matrix: false }
+    }
+
+    /// Read as `name(i)`, or, where it is [bound as a matrix](super::Dispatch::loads_matrix), as `name_at(row, column, shape)`:
+    /// that is its vec4 there, and `shape` the rows of the matrix and the vec4s of a row.
+    pub const fn matrix(binding: u32, name: &'static str) -> Self {
+        Self { binding, name, updated: false, matrix: true }
     }
 }
 
-/// WGSL that declares `inputs`, of which some are `sums`.
-pub(super) fn declarations(inputs: &[Input], texels: bool, sums: &[InputSum]) -> String {
+impl Input {
+    /// Its binding, where it may be a matrix.
+    pub(super) fn matrix_binding(&self) -> Option<u32> {
+        self.matrix.then_some(self.binding)
+    }
+}
+
+/// WGSL that declares `inputs`, of which some are `sums`, and the mirrors of some lie in `panels`.
+pub(super) fn declarations(inputs: &[Input], texels: bool, panels: &[u32], sums: &[InputSum]) -> String {
     let mut text = String::new();
     if texels {
         text.push_str(TEXEL);
     }
-    for &Input { binding, name, updated } in inputs {
+    if !panels.is_empty() {
+        text.push_str(PANEL);
+    }
+    for &Input { binding, name, updated, matrix } in inputs {
         let sum = sums.iter().find(|sum| sum.input == binding);
         if updated || (!texels && sum.is_none()) {
             let access = if updated { "read_write" } else { "read" };
@@ -64,6 +83,16 @@ pub(super) fn declarations(inputs: &[Input], texels: bool, sums: &[InputSum]) ->
             format!("{name}_buffer[i]")
         };
         text.push_str(&format!("fn {name}(i: u32) -> vec4<f32> {{\n    return {value};\n}}\n"));
+        if matrix {
+            let value = if panels.contains(&binding) {
+                format!("textureLoad({name}_texels, panel_texel(row, column, shape))")
+            } else {
+                format!("{name}(row * shape.y + column)")
+            };
+            text.push_str(&format!(
+                "fn {name}_at(row: u32, column: u32, shape: vec2<u32>) -> vec4<f32> {{\n    return {value};\n}}\n"
+            ));
+        }
     }
     text
 }

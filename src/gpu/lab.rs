@@ -4,8 +4,8 @@
 
 use std::cell::RefCell;
 
+use super::schedule;
 use super::{BufferSpan, Dispatch, Gpu, GpuError, Mirror, Program, Readback, Slice, Stage, StageTime, TensorId};
-use super::{mirror_bytes, schedule};
 
 /// Tensors of one experiment on one device.
 #[derive(Debug)]
@@ -63,9 +63,9 @@ impl<'gpu> Lab<'gpu> {
         let mut mirrors = self.mirrors.borrow_mut();
         for (number, span) in schedule(&mut stages, self.mirrored).iter().enumerate() {
             match mirrors.get(number) {
-                Some(mirror) if mirror.bytes() >= mirror_bytes(span.slice.bytes) => {}
-                Some(_) => mirrors[number] = Mirror::new(self.gpu, span.slice.bytes)?,
-                None => mirrors.push(Mirror::new(self.gpu, span.slice.bytes)?),
+                Some(mirror) if mirror.sheet().holds(span.sheet()) => {}
+                Some(_) => mirrors[number] = Mirror::new(self.gpu, span.sheet())?,
+                None => mirrors.push(Mirror::new(self.gpu, span.sheet())?),
             }
         }
         let place = |id: TensorId| BufferSpan { buffer: self.buffers[id.0 as usize].clone(), offset: 0 };

@@ -6,7 +6,8 @@
 //! threads of an AMD Zen 3 without AVX-512, Mesa 22.3: storage buffers 1.2 GB/s, texels 20 GB/s; copying a tensor costs 8 GB/s once.
 //!
 //! A kernel that reads its [inputs](super::Input) from mirrors finds vec4 `i` of the slice at the texel that
-//! `shaders/texels.wgsl` names. [`schedule`] decides where the copies are made: before the first dispatch that reads the
+//! `shaders/texels.wgsl` names. Where it goes down the columns of a [matrix](Dispatch::loads_matrix), the mirror lies in
+//! [panels](Form::Panels), so that what follows lies near. [`schedule`] decides where the copies are made: before the first dispatch that reads the
 //! slice, and again where something has written it since. At the start of a step nothing is up to date, because the host
 //! may have written, and because the textures are shared.
 
@@ -26,18 +27,73 @@ const MAX_ROWS: u32 = 8192;
 
 const TEXEL_BYTES: u32 = 16;
 
-/// Whether a slice of that many bytes can be mirrored; larger ones have to be read as buffers.
-fn fits_mirror(bytes: u64) -> bool {
-    rows(bytes) <= u64::from(MAX_ROWS)
+/// Columns of a panel, as `shaders/panels.wgsl` knows. Every panel is a copy of its own, and copies cost something each.
+const PANEL: u32 = 32;
+
+/// Fewest rows of a matrix that is worth panels: a column of fewer stays in the caches wherever it lies.
+const FEWEST_PANEL_ROWS: u64 = 256;
+
+/// How a slice lies in its texture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// Its vec4s in order, 1024 in a row.
+    Lines,
+    /// A matrix, 32 of its columns in a panel, and a panel below the other. A row of the matrix may be a page of memory: down
+    /// a column no processor fetches ahead across pages, but down a panel it does (gemm 1024^3: 0.84 to 0.9 of the time).
+    Panels {
+        /// vec4s in a row of the matrix.
+        columns: u32,
+    },
 }
 
-fn rows(bytes: u64) -> u64 {
-    bytes.div_ceil(u64::from(WIDTH * TEXEL_BYTES))
+impl Form {
+    /// The form of a mirror of `bytes` bytes, which a kernel may read as a matrix with so many vec4s in a row.
+    pub(super) fn of(bytes: u64, columns: Option<u32>) -> Self {
+        let panels = columns.map(|columns| Self::Panels { columns });
+        panels.filter(|panels| panels.suits(bytes)).unwrap_or(Self::Lines)
+    }
+
+    fn suits(self, bytes: u64) -> bool {
+        let Self::Panels { columns } = self else { return true };
+        let row = u64::from(columns * TEXEL_BYTES);
+        columns > PANEL
+            && row % u64::from(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT) == 0
+            && bytes.is_multiple_of(row)
+            && bytes / row >= FEWEST_PANEL_ROWS
+            && self.sheet(bytes).rows <= u64::from(MAX_ROWS)
+    }
+
+    /// The texture that a mirror of `bytes` bytes needs.
+    pub(crate) fn sheet(self, bytes: u64) -> Sheet {
+        match self {
+            Self::Lines => Sheet { width: WIDTH + GAP, rows: bytes.div_ceil(u64::from(WIDTH * TEXEL_BYTES)) },
+            Self::Panels { columns } => {
+                let rows = bytes / u64::from(columns * TEXEL_BYTES);
+                Sheet { width: PANEL + GAP, rows: rows * u64::from(columns.div_ceil(PANEL)) }
+            }
+        }
+    }
 }
 
-/// Bytes of the texture that mirrors a slice of that many bytes.
-pub fn mirror_bytes(bytes: u64) -> u64 {
-    rows(bytes) * u64::from((WIDTH + GAP) * TEXEL_BYTES)
+/// The size of a texture for mirrors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sheet {
+    /// Texels in a row, the gap included.
+    pub width: u32,
+    /// Rows.
+    pub rows: u64,
+}
+
+impl Sheet {
+    /// Its bytes.
+    pub fn bytes(self) -> u64 {
+        self.rows * u64::from(self.width * TEXEL_BYTES)
+    }
+
+    /// Whether what needs `other` finds room on it.
+    pub fn holds(self, other: Self) -> bool {
+        self.width == other.width && self.rows >= other.rows
+    }
 }
 
 /// A copy of a slice into a texture, made before a dispatch of its stage.
@@ -47,6 +103,8 @@ pub struct Refresh {
     pub before: usize,
     /// What is copied.
     pub slice: Slice,
+    /// How it lies there.
+    pub form: Form,
     /// Number of the texture.
     pub texture: usize,
 }
@@ -56,8 +114,17 @@ pub struct Refresh {
 pub struct MirrorSpan {
     /// What is mirrored.
     pub slice: Slice,
+    /// How.
+    pub form: Form,
     /// First and last dispatch that reads it, counted over all stages.
     pub lifetime: RangeInclusive<usize>,
+}
+
+impl MirrorSpan {
+    /// The texture that it needs.
+    pub fn sheet(&self) -> Sheet {
+        self.form.sheet(self.slice.bytes)
+    }
 }
 
 /// Lets the dispatches of `stages` read their inputs from mirrors, where `mirrored` and where all of them fit. Puts the
@@ -71,17 +138,19 @@ pub fn schedule(stages: &mut [Stage], mirrored: bool) -> Vec<MirrorSpan> {
         stage.refreshes.clear();
         for (before, dispatch) in stage.dispatches.iter_mut().enumerate() {
             dispatch.pipeline.texels = mirrored && can_mirror(dispatch);
-            let texels = dispatch.pipeline.texels;
-            for binding in dispatch.bindings.iter().filter(|binding| texels && binding.access.is_input()) {
-                if let Some(&texture) = fresh.iter().find(|&&texture| spans[texture].slice == binding.slice) {
+            dispatch.pipeline.panels.clear();
+            for (slice, form) in dispatch.mirrors() {
+                let same = |span: &MirrorSpan| (span.slice, span.form) == (slice, form);
+                if let Some(&texture) = fresh.iter().find(|&&texture| same(&spans[texture])) {
                     spans[texture].lifetime = *spans[texture].lifetime.start()..=time;
                     continue;
                 }
                 let texture = spans.len();
-                spans.push(MirrorSpan { slice: binding.slice, lifetime: time..=time });
-                stage.refreshes.push(Refresh { before, slice: binding.slice, texture });
+                spans.push(MirrorSpan { slice, form, lifetime: time..=time });
+                stage.refreshes.push(Refresh { before, slice, form, texture });
                 fresh.push(texture);
             }
+            dispatch.pipeline.panels = dispatch.inputs_in_panels();
             for written in dispatch.bindings.iter().filter(|binding| binding.access.writes()) {
                 fresh.retain(|&texture| !spans[texture].slice.overlaps(&written.slice));
             }
@@ -93,7 +162,8 @@ pub fn schedule(stages: &mut [Stage], mirrored: bool) -> Vec<MirrorSpan> {
 
 fn can_mirror(dispatch: &Dispatch) -> bool {
     let mut inputs = dispatch.bindings.iter().filter(|binding| binding.access.is_input()).peekable();
-    inputs.peek().is_some() && inputs.all(|Binding { slice, .. }| fits_mirror(slice.bytes))
+    let fits = |binding: &Binding| binding.form().sheet(binding.slice.bytes).rows <= u64::from(MAX_ROWS);
+    inputs.peek().is_some() && inputs.all(fits)
 }
 
 /// A texture that slices are mirrored into.
@@ -104,18 +174,19 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// A mirror for slices of up to `slice_bytes` bytes.
+    /// A mirror of that size.
     ///
     /// # Errors
-    /// [`GpuError::TooLarge`] for a slice that does not fit.
-    pub fn new(gpu: &Gpu, slice_bytes: u64) -> Result<Self, GpuError> {
-        if !fits_mirror(slice_bytes) {
-            let limit = u64::from(WIDTH * TEXEL_BYTES) * u64::from(MAX_ROWS);
-            return Err(GpuError::TooLarge { what: "a mirrored tensor".into(), bytes: slice_bytes, limit });
+    /// [`GpuError::TooLarge`] for one that is too tall.
+    pub fn new(gpu: &Gpu, sheet: Sheet) -> Result<Self, GpuError> {
+        let tallest = Sheet { rows: u64::from(MAX_ROWS), ..sheet };
+        if !tallest.holds(sheet) {
+            let limit = tallest.bytes();
+            return Err(GpuError::TooLarge { what: "a mirrored tensor".into(), bytes: sheet.bytes(), limit });
         }
         let texture = gpu.texture(&wgpu::TextureDescriptor {
             label: Some("mirror"),
-            size: extent(WIDTH + GAP, rows(slice_bytes) as u32),
+            size: extent(sheet.width, sheet.rows as u32),
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
@@ -127,23 +198,24 @@ impl Mirror {
         Ok(Self { texture, view })
     }
 
-    /// Its bytes, read off the texture itself.
-    pub fn bytes(&self) -> u64 {
-        u64::from(self.texture.width()) * u64::from(self.texture.height()) * u64::from(TEXEL_BYTES)
+    /// Its size, read off the texture itself.
+    pub fn sheet(&self) -> Sheet {
+        Sheet { width: self.texture.width(), rows: u64::from(self.texture.height()) }
     }
 
-    /// Copies `bytes` bytes of `buffer` from `offset`: the whole rows, then what is left over.
-    pub(super) fn copy(&self, encoder: &mut wgpu::CommandEncoder, buffer: &wgpu::Buffer, offset: u64, bytes: u64) {
-        let row = u64::from(WIDTH * TEXEL_BYTES);
-        let whole = bytes / row;
-        let rest = (bytes % row).div_ceil(u64::from(TEXEL_BYTES));
-        for (first, width, height) in [(0, WIDTH, whole as u32), (whole as u32, rest as u32, 1)] {
-            if width == 0 || height == 0 {
-                continue;
-            }
+    /// Copies `bytes` bytes of `buffer` from `offset` in that form.
+    pub(super) fn copy(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+        form: Form,
+    ) {
+        for Patch { offset: start, pitch, width, height, first } in patches(bytes, form) {
             let layout = wgpu::TexelCopyBufferLayout {
-                offset: offset + u64::from(first) * row,
-                bytes_per_row: Some(row as u32),
+                offset: offset + start,
+                bytes_per_row: Some(pitch),
                 rows_per_image: None,
             };
             let target = wgpu::TexelCopyTextureInfo {
@@ -151,6 +223,47 @@ impl Mirror {
                 ..self.texture.as_image_copy()
             };
             encoder.copy_buffer_to_texture(wgpu::TexelCopyBufferInfo { buffer, layout }, target, extent(width, height));
+        }
+    }
+}
+
+/// A rectangle to be copied: its first byte and the bytes between its rows in the buffer, its texels in a row and its rows,
+/// and its first row in the texture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Patch {
+    offset: u64,
+    pitch: u32,
+    width: u32,
+    height: u32,
+    first: u32,
+}
+
+/// What a slice of `bytes` bytes is copied in: whole lines, then what is left over; or panel by panel.
+fn patches(bytes: u64, form: Form) -> Vec<Patch> {
+    match form {
+        Form::Lines => {
+            let pitch = WIDTH * TEXEL_BYTES;
+            let whole = (bytes / u64::from(pitch)) as u32;
+            let rest = (bytes % u64::from(pitch)).div_ceil(u64::from(TEXEL_BYTES)) as u32;
+            let lines = Patch { offset: 0, pitch, width: WIDTH, height: whole, first: 0 };
+            let last =
+                Patch { offset: u64::from(whole) * u64::from(pitch), width: rest, height: 1, first: whole, ..lines };
+            [lines, last].into_iter().filter(|patch| patch.width > 0 && patch.height > 0).collect()
+        }
+        Form::Panels { columns } => {
+            let pitch = columns * TEXEL_BYTES;
+            let height = (bytes / u64::from(pitch)) as u32;
+            let panel = |number| {
+                let first_column = number * PANEL;
+                Patch {
+                    offset: u64::from(first_column * TEXEL_BYTES),
+                    pitch,
+                    width: PANEL.min(columns - first_column),
+                    height,
+                    first: number * height,
+                }
+            };
+            (0..columns.div_ceil(PANEL)).map(panel).collect()
         }
     }
 }
@@ -204,10 +317,43 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_whole_rows_up_to_the_limit() {
+    fn sizes_are_whole_rows() {
+        let rows = |bytes| Form::Lines.sheet(bytes).rows;
         assert_eq!([0, 16, 16_384, 16_385].map(rows), [0, 1, 1, 2]);
-        assert_eq!(mirror_bytes(16), 1028 * 16);
-        assert!(fits_mirror(128 << 20));
-        assert!(!fits_mirror((128 << 20) + 1));
+        assert_eq!(Form::Lines.sheet(16).bytes(), 1028 * 16);
+        assert_eq!(Form::Panels { columns: 80 }.sheet(300 * 80 * 16), Sheet { width: 36, rows: 900 });
+    }
+
+    #[test]
+    fn panels_are_for_matrices_that_they_suit() {
+        let of = |rows: u64, columns| Form::of(16 * rows * u64::from(columns), Some(columns));
+        assert_eq!(of(1024, 256), Form::Panels { columns: 256 });
+        assert_eq!(of(255, 256), Form::Lines, "few rows");
+        assert_eq!(of(1025, 256), Form::Lines, "8200 rows of texels");
+        assert_eq!(of(1024, 250), Form::Lines, "rows of 4000 bytes cannot be copied from");
+        assert_eq!(of(1024, 32), Form::Lines, "a panel as it is");
+        assert_eq!(Form::of(16 << 20, None), Form::Lines);
+    }
+
+    #[test]
+    fn copies_cover_a_slice_once() {
+        let lines = patches(16_384 * 2 + 48, Form::Lines);
+        let sizes: Vec<_> = lines.iter().map(|patch| (patch.offset, patch.width, patch.height, patch.first)).collect();
+        assert_eq!(sizes, [(0, 1024, 2, 0), (32_768, 3, 1, 2)]);
+        let panels = patches(300 * 80 * 16, Form::Panels { columns: 80 });
+        let sizes: Vec<_> = panels.iter().map(|patch| (patch.offset, patch.width, patch.height, patch.first)).collect();
+        assert_eq!(sizes, [(0, 32, 300, 0), (512, 32, 300, 300), (1024, 16, 300, 600)]);
+    }
+
+    #[test]
+    fn a_matrix_read_in_both_ways_has_two_mirrors() {
+        let matrix = slice(0, 0, 1024 * 4096);
+        let mut stages = vec![Stage::new("a", vec![dispatch().loads_matrix(matrix, 256), dispatch().loads(matrix)])];
+        let spans = schedule(&mut stages, true);
+        let forms: Vec<_> = spans.iter().map(|span| span.form).collect();
+        assert_eq!(forms, [Form::Panels { columns: 256 }, Form::Lines]);
+        assert_eq!(stages[0].dispatches[0].pipeline.panels, [1]);
+        assert_eq!(schedule(&mut stages, false), []);
+        assert_eq!(stages[0].dispatches[0].pipeline.panels, [0; 0]);
     }
 }

@@ -106,7 +106,7 @@ fn compile(device: &wgpu::Device, dispatch: &Dispatch, label: &str) -> Compiled 
     let mut entries = vec![entry(0, buffer_type(wgpu::BufferBindingType::Uniform))];
     entries.extend(dispatch.slots().into_iter().map(|(binding, slot, _)| match slot {
         Slot::Buffer { read_only } => entry(binding, buffer_type(wgpu::BufferBindingType::Storage { read_only })),
-        Slot::Mirror => entry(binding, TEXELS),
+        Slot::Mirror { .. } => entry(binding, TEXELS),
     }));
     let layout =
         device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries });

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::dispatch::Slot;
+use super::mirror::Form;
 use super::pipeline::Compiled;
 use super::{Dispatch, Gpu, GpuError, Mirror, Readback, Refresh, Slice, StageClock, TensorId};
 
@@ -73,6 +74,7 @@ struct Copy {
     before: usize,
     source: BufferSpan,
     bytes: u64,
+    form: Form,
     mirror: Mirror,
 }
 
@@ -232,7 +234,7 @@ fn timed_pass<'e>(
 
 impl Copy {
     fn record(&self, encoder: &mut wgpu::CommandEncoder) {
-        self.mirror.copy(encoder, &self.source.buffer, self.source.offset, self.bytes);
+        self.mirror.copy(encoder, &self.source.buffer, self.source.offset, self.bytes, self.form);
     }
 }
 
@@ -241,7 +243,7 @@ struct Places<'m, P> {
     place: P,
     mirrors: &'m [Mirror],
     /// The mirror that holds a slice at this point of the program.
-    current: HashMap<Slice, usize>,
+    current: HashMap<(Slice, Form), usize>,
 }
 
 impl<P: Fn(TensorId) -> BufferSpan> Places<'_, P> {
@@ -251,13 +253,13 @@ impl<P: Fn(TensorId) -> BufferSpan> Places<'_, P> {
     }
 
     fn refresh(&mut self, refresh: &Refresh) -> Copy {
-        let Refresh { before, slice, texture } = *refresh;
-        self.current.insert(slice, texture);
-        Copy { before, source: self.span(slice), bytes: slice.bytes, mirror: self.mirrors[texture].clone() }
+        let Refresh { before, slice, form, texture } = *refresh;
+        self.current.insert((slice, form), texture);
+        Copy { before, source: self.span(slice), bytes: slice.bytes, form, mirror: self.mirrors[texture].clone() }
     }
 
-    fn mirror(&self, slice: Slice) -> wgpu::BindingResource<'_> {
-        let texture = self.current.get(&slice).expect("a mirror is scheduled before it is read");
+    fn mirror(&self, slice: Slice, form: Form) -> wgpu::BindingResource<'_> {
+        let texture = self.current.get(&(slice, form)).expect("a mirror is scheduled before it is read");
         wgpu::BindingResource::TextureView(&self.mirrors[*texture].view)
     }
 }
@@ -289,7 +291,7 @@ fn call(
     let mut entries = vec![buffer_entry(0, uniforms, uniform_offset, dispatch.params.len() as u64)];
     entries.extend(slots.iter().zip(&spans).map(|(&(binding, slot, slice), span)| match slot {
         Slot::Buffer { .. } => buffer_entry(binding, &span.buffer, span.offset, slice.bytes),
-        Slot::Mirror => wgpu::BindGroupEntry { binding, resource: places.mirror(slice) },
+        Slot::Mirror { form } => wgpu::BindGroupEntry { binding, resource: places.mirror(slice, form) },
     }));
     let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some(dispatch.label),

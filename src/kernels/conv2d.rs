@@ -188,7 +188,7 @@ impl Conv2d {
         };
         let stride = if mode == Mode::Input { self.stride } else { 1 };
         tiling
-            .dispatch(label, &SHADERS, constants(mode, bias.is_some(), stride), &params, operands)
+            .dispatch(label, &SHADERS, constants(mode, bias.is_some(), stride), &params, operands, None)
             .reads(bias.unwrap_or(operands[1]))
             .writes(out)
             .flops(2 * u64::from(self.out_pixels()) * u64::from(self.taps()) * u64::from(self.cout))

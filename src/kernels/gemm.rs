@@ -18,7 +18,7 @@ const SUM_PARTS: Shader = Shader::with_inputs(
 );
 
 /// A and B of every product.
-pub(super) const OPERANDS: &[Input] = &[Input::new(1, "a"), Input::new(2, "b")];
+pub(super) const OPERANDS: &[Input] = &[Input::new(1, "a"), Input::matrix(2, "b")];
 
 /// How a product's outputs are cut into workgroups, and its sum into parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,8 @@ impl Tiling {
         Self { family, width, column_tiles, row_tiles, across, parts: k.div_ceil(chunk).max(1), chunk }
     }
 
-    /// A product's dispatch up to its operands, bindings 1 and 2: its pipeline has the `constants` and those of the tile.
+    /// A product's dispatch up to its operands, bindings 1 and 2: its pipeline has the `constants` and those of the tile. B may
+    /// be a matrix with `columns` vec4s in a row.
     pub fn dispatch<P: Pod>(
         &self,
         label: &'static str,
@@ -93,10 +94,15 @@ impl Tiling {
         mut constants: Constants,
         params: &P,
         [a, b]: [Slice; 2],
+        columns: Option<u32>,
     ) -> Dispatch {
         constants.extend(self.family.widths()[self.width]);
         let pipeline = pipeline(shaders[self.family as usize], constants);
-        Dispatch::new(label, pipeline, params, self.workgroups()).loads(a).loads(b)
+        let dispatch = Dispatch::new(label, pipeline, params, self.workgroups()).loads(a);
+        match columns {
+            Some(columns) => dispatch.loads_matrix(b, columns),
+            None => dispatch.loads(b),
+        }
     }
 
     fn workgroups(&self) -> [u32; 3] {
@@ -276,7 +282,8 @@ impl Gemm {
         adding: bool,
     ) -> Dispatch {
         let tiling = Tiling { parts: count, chunk: self.k, ..Tiling::new(self.tuning, self.m, self.n / 4, 0) };
-        let product = self.product(label, &tiling, batched(self.op, adding), operands, None, c);
+        let product =
+            self.dispatch(label, &tiling, batched(self.op, adding), operands, None).reads(operands[1]).writes(c);
         let flops = u64::from(count) * product.flops;
         product.flops(flops)
     }
@@ -290,13 +297,24 @@ impl Gemm {
         bias: Option<Slice>,
         out: Slice,
     ) -> Dispatch {
+        let columns = (self.op != Op::Nt).then_some(self.n / 4);
+        self.dispatch(label, tiling, constants, operands, columns).reads(bias.unwrap_or(operands[1])).writes(out)
+    }
+
+    /// Up to the operands; B may be a matrix with `columns` vec4s in a row.
+    fn dispatch(
+        &self,
+        label: &'static str,
+        tiling: &Tiling,
+        constants: Constants,
+        operands: [Slice; 2],
+        columns: Option<u32>,
+    ) -> Dispatch {
         let &Tiling { chunk, column_tiles, across, .. } = tiling;
         let params =
             Params { m: self.m, n4: self.n / 4, k: self.k, chunk, column_tiles, across, scales: self.scales() };
         tiling
-            .dispatch(label, &SHADERS, constants, &params, operands)
-            .reads(bias.unwrap_or(operands[1]))
-            .writes(out)
+            .dispatch(label, &SHADERS, constants, &params, operands, columns)
             .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k))
     }
 }

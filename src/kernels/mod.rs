@@ -69,5 +69,8 @@ pub fn all_variants() -> Vec<Pipeline> {
     .concat();
     let mirrored = |pipeline: &Pipeline| Pipeline { texels: true, ..pipeline.clone() };
     let with_mirrors: Vec<Pipeline> = all.iter().filter(|p| !p.shader.inputs.is_empty()).map(mirrored).collect();
-    [all, with_mirrors].concat()
+    let paneled = |pipeline: &Pipeline| Pipeline { panels: pipeline.shader.matrices(), ..pipeline.clone() };
+    let with_panels: Vec<Pipeline> =
+        with_mirrors.iter().map(paneled).filter(|pipeline| !pipeline.panels.is_empty()).collect();
+    [all, with_mirrors, with_panels].concat()
 }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
-use crate::gpu::{BINDING_ALIGNMENT, Dispatch, MirrorSpan, TensorId, mirror_bytes};
+use crate::gpu::{BINDING_ALIGNMENT, Dispatch, MirrorSpan, Sheet, TensorId};
 
 use super::tensors::{Role, TensorTable};
 
@@ -39,8 +39,8 @@ struct Tenant {
 pub struct Pool {
     /// Size of each buffer in bytes.
     pub bytes: Vec<u64>,
-    /// Bytes of the largest slice that each texture can mirror.
-    pub mirrored: Vec<u64>,
+    /// Size of each texture.
+    pub sheets: Vec<Sheet>,
     /// Bytes of all plans' uniforms: the numbers that their dispatches come with.
     pub uniform_bytes: u64,
 }
@@ -106,15 +106,15 @@ impl Pool {
     /// Assigns a texture to each mirror, in their order.
     pub fn assign_mirrors(&mut self, spans: &[MirrorSpan]) -> Vec<usize> {
         let mut order: Vec<usize> = (0..spans.len()).collect();
-        order.sort_by_key(|&index| (std::cmp::Reverse(spans[index].slice.bytes), index));
-        let mut lives: Vec<Vec<&Life>> = vec![Vec::new(); self.mirrored.len()];
+        order.sort_by_key(|&index| (std::cmp::Reverse(spans[index].sheet().bytes()), index));
+        let mut lives: Vec<Vec<&Life>> = vec![Vec::new(); self.sheets.len()];
         let mut assignment = vec![0; spans.len()];
         for index in order {
-            let MirrorSpan { slice, lifetime } = &spans[index];
+            let (sheet, lifetime) = (spans[index].sheet(), &spans[index].lifetime);
             let free = |texture: &usize| lives[*texture].iter().all(|other| disjoint(other, lifetime));
-            let fitting = (0..lives.len()).filter(|&texture| self.mirrored[texture] >= slice.bytes).find(free);
+            let fitting = (0..lives.len()).filter(|&texture| self.sheets[texture].holds(sheet)).find(free);
             let texture = fitting.unwrap_or_else(|| {
-                self.mirrored.push(slice.bytes);
+                self.sheets.push(sheet);
                 lives.push(Vec::new());
                 lives.len() - 1
             });
@@ -126,7 +126,7 @@ impl Pool {
 
     /// Bytes of all its buffers and textures.
     pub fn total_bytes(&self) -> u64 {
-        self.bytes.iter().sum::<u64>() + self.mirrored.iter().map(|&bytes| mirror_bytes(bytes)).sum::<u64>()
+        self.bytes.iter().sum::<u64>() + self.sheets.iter().map(|sheet| sheet.bytes()).sum::<u64>()
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
-use crate::gpu::{TensorId, mirror_bytes};
+use crate::gpu::TensorId;
 
 use super::network::Network;
 use super::plan::Plan;
@@ -99,7 +99,7 @@ impl MemoryReport {
         }
         for (span, texture) in &plan.mirrors {
             let name = format!("mirror of {}", plan.tensors.info(span.slice.tensor).name);
-            let bytes = mirror_bytes(span.slice.bytes);
+            let bytes = span.sheet().bytes();
             tensors.push((name, bytes, pool.bytes.len() + texture, span.lifetime.clone()));
         }
         let stage = |time: usize| plan.stages[stage_of[time]].name.clone();
@@ -142,7 +142,7 @@ impl MemoryReport {
             statistics_bytes: of(Role::Statistics),
             transfer_bytes: of(Role::Input) + of(Role::Output),
             staging_bytes: Staging::new(network).bytes(),
-            buffers: pool.bytes.iter().copied().chain(pool.mirrored.iter().map(|&bytes| mirror_bytes(bytes))).collect(),
+            buffers: pool.bytes.iter().copied().chain(pool.sheets.iter().map(|sheet| sheet.bytes())).collect(),
             tensors,
             flops: plan.flops(),
             least_flops: plan.least_flops,

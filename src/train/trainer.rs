@@ -186,7 +186,7 @@ impl Trainer {
     /// What it has allocated on the device, read off the buffers themselves.
     pub fn allocated(&self) -> Allocated {
         let sum = |buffers: &[wgpu::Buffer]| buffers.iter().map(wgpu::Buffer::size).sum();
-        let mirrors: u64 = self.mirrors.iter().map(Mirror::bytes).sum();
+        let mirrors: u64 = self.mirrors.iter().map(|mirror| mirror.sheet().bytes()).sum();
         Allocated { persistent: sum(&self.persistent), activations: sum(&self.shared) + mirrors }
     }
 
@@ -199,8 +199,8 @@ impl Trainer {
         for &bytes in &self.pool.bytes[self.shared.len()..] {
             self.shared.push(self.gpu.arena("activations", bytes, usage)?);
         }
-        for &bytes in &self.pool.mirrored[self.mirrors.len()..] {
-            self.mirrors.push(Mirror::new(&self.gpu, bytes)?);
+        for &sheet in &self.pool.sheets[self.mirrors.len()..] {
+            self.mirrors.push(Mirror::new(&self.gpu, sheet)?);
         }
         let own = plan.tensors.infos().iter().enumerate().skip(self.persistent.len());
         let outputs = own.filter(|(_, info)| info.role == Role::Output);
