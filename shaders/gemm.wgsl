@@ -4,7 +4,8 @@
 //
 // Workgroup z of the grid takes the k from z * chunk on: a long sum over few outputs is split, for parallelism and for
 // accuracy, and its parts, one matrix behind the other, are added up by `sum_parts`. BATCHED, for OP 0 and 2: it takes
-// product z, all k of it; A, B and C are as many matrices, one behind the other. ADDING: to what is in C.
+// product z, all k of it; A, B and C are as many matrices, one behind the other, and those of B lie in panels of four vec4
+// columns, one behind the other. ADDING: to what is in C.
 
 struct Params {
     m: u32,
@@ -69,7 +70,7 @@ fn quad_of(index: u32) -> Quad {
     return Quad(min(index, params.m / 4u - 1u));
 }
 
-// Where k lies in A with OP 2 and in B without OP 1: the products before this one have as many each.
+// Where k lies in A with OP 2: the products before this one have as many each.
 fn row_of(k: u32) -> u32 {
     return select(k, part * params.k + k, BATCHED == 1u);
 }
@@ -85,14 +86,28 @@ fn load_quad(quad: Quad, at: Step) -> mat4x4<f32> {
     );
 }
 
+// Where k is in a column of a batch's B.
+fn in_panels(k: u32, column: u32) -> u32 {
+    let first = column / 4u * 4u;
+    let width = min(params.n4 - first, 4u);
+    return (part * params.n4 + first) * params.k + k * width + column - first;
+}
+
+// A vec4 of B that lies along its columns.
+fn load_b(k: u32, column: u32) -> vec4<f32> {
+    if (BATCHED == 1u) {
+        return b(in_panels(k, column));
+    }
+    return b_at(k, column, vec2<u32>(params.k, params.n4));
+}
+
 // One k of a vec4 column of B that lies along its columns. Only with OP 2, where k counts samples, may k be past the end:
 // it is a multiple of four otherwise.
 fn load_sample(k: u32, column: u32) -> vec4<f32> {
-    let shape = vec2<u32>(params.k, params.n4);
     if (OP == 0u) {
-        return b_at(row_of(k), column, shape);
+        return load_b(k, column);
     }
-    return select(vec4<f32>(0.0), b_at(row_of(min(k, params.k - 1u)), column, shape), k < params.k);
+    return select(vec4<f32>(0.0), load_b(min(k, params.k - 1u), column), k < params.k);
 }
 
 // Four k of one vec4 column of B.
