@@ -11,6 +11,7 @@
 //! slice, and again where something has written it since. At the start of a step nothing is up to date, because the host
 //! may have written, and because the textures are shared.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use super::{Binding, Dispatch, Gpu, GpuError, Slice, Stage};
@@ -131,6 +132,7 @@ impl MirrorSpan {
 /// refreshes that this needs into the stages, each with a texture of its own, and returns the textures' lives, by number.
 /// Textures whose lives do not meet may be one.
 pub fn schedule(stages: &mut [Stage], mirrored: bool) -> Vec<MirrorSpan> {
+    read_in_one_way(stages);
     let mut spans: Vec<MirrorSpan> = Vec::new();
     let mut fresh: Vec<usize> = Vec::new();
     let mut time = 0;
@@ -158,6 +160,18 @@ pub fn schedule(stages: &mut [Stage], mirrored: bool) -> Vec<MirrorSpan> {
         }
     }
     spans
+}
+
+/// A matrix that some dispatch reads along its rows is no matrix to the others: a second copy costs more than panels save.
+fn read_in_one_way(stages: &mut [Stage]) {
+    let dispatches = stages.iter().flat_map(|stage| &stage.dispatches);
+    let inputs = dispatches.flat_map(|dispatch| &dispatch.bindings).filter(|binding| binding.access.is_input());
+    let in_order: HashSet<Slice> =
+        inputs.filter(|binding| binding.columns.is_none()).map(|binding| binding.slice).collect();
+    let dispatches = stages.iter_mut().flat_map(|stage| &mut stage.dispatches);
+    for binding in dispatches.flat_map(|dispatch| &mut dispatch.bindings) {
+        binding.columns = binding.columns.filter(|_| !in_order.contains(&binding.slice));
+    }
 }
 
 fn can_mirror(dispatch: &Dispatch) -> bool {
@@ -346,14 +360,17 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_read_in_both_ways_has_two_mirrors() {
-        let matrix = slice(0, 0, 1024 * 4096);
-        let mut stages = vec![Stage::new("a", vec![dispatch().loads_matrix(matrix, 256), dispatch().loads(matrix)])];
+    fn only_a_matrix_that_is_read_in_one_way_lies_in_panels() {
+        let matrices = [slice(0, 0, 1024 * 4096), slice(1, 0, 1024 * 4096)];
+        let [first, second] = matrices.map(|matrix| dispatch().loads_matrix(matrix, 256));
+        let mut stages = vec![Stage::new("a", vec![first, second, dispatch().loads(matrices[1])])];
         let spans = schedule(&mut stages, true);
-        let forms: Vec<_> = spans.iter().map(|span| span.form).collect();
-        assert_eq!(forms, [Form::Panels { columns: 256 }, Form::Lines]);
-        assert_eq!(stages[0].dispatches[0].pipeline.panels, [1]);
+        let forms: Vec<_> = spans.iter().map(|span| (span.slice, span.form)).collect();
+        assert_eq!(forms, [(matrices[0], Form::Panels { columns: 256 }), (matrices[1], Form::Lines)]);
+        let panels =
+            |stages: &[Stage]| stages[0].dispatches.iter().map(|d| d.pipeline.panels.clone()).collect::<Vec<_>>();
+        assert_eq!(panels(&stages), [vec![1], vec![], vec![]]);
         assert_eq!(schedule(&mut stages, false), []);
-        assert_eq!(stages[0].dispatches[0].pipeline.panels, [0; 0]);
+        assert_eq!(panels(&stages), [[0u32; 0]; 3]);
     }
 }
