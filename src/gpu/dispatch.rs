@@ -6,7 +6,7 @@
 use bytemuck::Pod;
 
 use super::input::{Input, declarations, mirror_binding};
-use super::mirror::Form;
+use super::mirror::{Form, Matrix};
 
 /// WGSL text in pieces that are joined in order, the last of them the kernel's own file.
 #[derive(Debug, Clone, Copy)]
@@ -187,14 +187,14 @@ pub struct Binding {
     pub slice: Slice,
     /// What the kernel does with them.
     pub access: Access,
-    /// vec4s in a row, of an input that the kernel reads by row and column.
-    pub columns: Option<u32>,
+    /// The matrix that a kernel reads by row and column.
+    pub matrix: Option<Matrix>,
 }
 
 impl Binding {
     /// How its mirror lies.
     pub(super) fn form(&self) -> Form {
-        Form::of(self.slice.bytes, self.columns)
+        Form::of(self.matrix)
     }
 }
 
@@ -241,10 +241,10 @@ impl Dispatch {
         self.binds(slice, Access::Load)
     }
 
-    /// Binds the next tensor as an [`Input`] that is a matrix with `columns` vec4s in a row.
+    /// Binds the next tensor as an [`Input`] that begins with that matrix, all that the kernel reads of it.
     #[must_use]
-    pub fn loads_matrix(mut self, slice: Slice, columns: u32) -> Self {
-        self.bindings.push(Binding { slice, access: Access::Load, columns: Some(columns) });
+    pub fn loads_matrix(mut self, slice: Slice, matrix: Matrix) -> Self {
+        self.bindings.push(Binding { slice, access: Access::Load, matrix: Some(matrix) });
         self
     }
 
@@ -264,7 +264,7 @@ impl Dispatch {
     }
 
     fn binds(mut self, slice: Slice, access: Access) -> Self {
-        self.bindings.push(Binding { slice, access, columns: None });
+        self.bindings.push(Binding { slice, access, matrix: None });
         self
     }
 
@@ -296,7 +296,7 @@ impl Dispatch {
 
     /// The bindings whose mirrors lie in panels.
     pub(super) fn inputs_in_panels(&self) -> Vec<u32> {
-        let in_panels = |&(_, slot, _): &(u32, Slot, Slice)| matches!(slot, Slot::Mirror { form: Form::Panels { .. } });
+        let in_panels = |&(_, slot, _): &(u32, Slot, Slice)| matches!(slot, Slot::Mirror { form: Form::Panels(_) });
         self.slots().iter().filter(|slot| in_panels(slot)).map(|&(binding, ..)| binding).collect()
     }
 

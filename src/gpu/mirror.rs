@@ -32,7 +32,7 @@ const TEXEL_BYTES: u32 = 16;
 const PANEL: u32 = 32;
 
 /// Fewest rows of a matrix that is worth panels: a column of fewer stays in the caches wherever it lies.
-const FEWEST_PANEL_ROWS: u64 = 256;
+const FEWEST_PANEL_ROWS: u32 = 256;
 
 /// How a slice lies in its texture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,37 +41,47 @@ pub enum Form {
     Lines,
     /// A matrix, 32 of its columns in a panel, and a panel below the other. A row of the matrix may be a page of memory: down
     /// a column no processor fetches ahead across pages, but down a panel it does (gemm 1024^3: 0.84 to 0.9 of the time).
-    Panels {
-        /// vec4s in a row of the matrix.
-        columns: u32,
-    },
+    Panels(Matrix),
+}
+
+/// A slice as a matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Matrix {
+    /// Its rows.
+    pub rows: u32,
+    /// vec4s in a row.
+    pub columns: u32,
+}
+
+impl Matrix {
+    fn row_bytes(self) -> u32 {
+        self.columns * TEXEL_BYTES
+    }
+
+    fn panels(self) -> u32 {
+        self.columns.div_ceil(PANEL)
+    }
+
+    /// Whether panels of it can be made, and are of use.
+    fn suits_panels(self) -> bool {
+        self.columns > PANEL
+            && self.row_bytes().is_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT)
+            && self.rows >= FEWEST_PANEL_ROWS
+            && self.rows.saturating_mul(self.panels()) <= MAX_ROWS
+    }
 }
 
 impl Form {
-    /// The form of a mirror of `bytes` bytes, which a kernel may read as a matrix with so many vec4s in a row.
-    pub(super) fn of(bytes: u64, columns: Option<u32>) -> Self {
-        let panels = columns.map(|columns| Self::Panels { columns });
-        panels.filter(|panels| panels.suits(bytes)).unwrap_or(Self::Lines)
-    }
-
-    fn suits(self, bytes: u64) -> bool {
-        let Self::Panels { columns } = self else { return true };
-        let row = u64::from(columns * TEXEL_BYTES);
-        columns > PANEL
-            && row % u64::from(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT) == 0
-            && bytes.is_multiple_of(row)
-            && bytes / row >= FEWEST_PANEL_ROWS
-            && self.sheet(bytes).rows <= u64::from(MAX_ROWS)
+    /// The form of the mirror of what a kernel may read as a `matrix`.
+    pub(super) fn of(matrix: Option<Matrix>) -> Self {
+        matrix.filter(|matrix| matrix.suits_panels()).map_or(Self::Lines, Self::Panels)
     }
 
     /// The texture that a mirror of `bytes` bytes needs.
     pub(crate) fn sheet(self, bytes: u64) -> Sheet {
         match self {
             Self::Lines => Sheet { width: WIDTH + GAP, rows: bytes.div_ceil(u64::from(WIDTH * TEXEL_BYTES)) },
-            Self::Panels { columns } => {
-                let rows = bytes / u64::from(columns * TEXEL_BYTES);
-                Sheet { width: PANEL + GAP, rows: rows * u64::from(columns.div_ceil(PANEL)) }
-            }
+            Self::Panels(matrix) => Sheet { width: PANEL + GAP, rows: u64::from(matrix.rows * matrix.panels()) },
         }
     }
 }
@@ -140,7 +150,6 @@ pub fn schedule(stages: &mut [Stage], mirrored: bool) -> Vec<MirrorSpan> {
         stage.refreshes.clear();
         for (before, dispatch) in stage.dispatches.iter_mut().enumerate() {
             dispatch.pipeline.texels = mirrored && can_mirror(dispatch);
-            dispatch.pipeline.panels.clear();
             for (slice, form) in dispatch.mirrors() {
                 let same = |span: &MirrorSpan| (span.slice, span.form) == (slice, form);
                 if let Some(&texture) = fresh.iter().find(|&&texture| same(&spans[texture])) {
@@ -167,10 +176,10 @@ fn read_in_one_way(stages: &mut [Stage]) {
     let dispatches = stages.iter().flat_map(|stage| &stage.dispatches);
     let inputs = dispatches.flat_map(|dispatch| &dispatch.bindings).filter(|binding| binding.access.is_input());
     let in_order: HashSet<Slice> =
-        inputs.filter(|binding| binding.columns.is_none()).map(|binding| binding.slice).collect();
+        inputs.filter(|binding| binding.matrix.is_none()).map(|binding| binding.slice).collect();
     let dispatches = stages.iter_mut().flat_map(|stage| &mut stage.dispatches);
     for binding in dispatches.flat_map(|dispatch| &mut dispatch.bindings) {
-        binding.columns = binding.columns.filter(|_| !in_order.contains(&binding.slice));
+        binding.matrix = binding.matrix.filter(|_| !in_order.contains(&binding.slice));
     }
 }
 
@@ -264,20 +273,18 @@ fn patches(bytes: u64, form: Form) -> Vec<Patch> {
                 Patch { offset: u64::from(whole) * u64::from(pitch), width: rest, height: 1, first: whole, ..lines };
             [lines, last].into_iter().filter(|patch| patch.width > 0 && patch.height > 0).collect()
         }
-        Form::Panels { columns } => {
-            let pitch = columns * TEXEL_BYTES;
-            let height = (bytes / u64::from(pitch)) as u32;
+        Form::Panels(matrix) => {
             let panel = |number| {
                 let first_column = number * PANEL;
                 Patch {
                     offset: u64::from(first_column * TEXEL_BYTES),
-                    pitch,
-                    width: PANEL.min(columns - first_column),
-                    height,
-                    first: number * height,
+                    pitch: matrix.row_bytes(),
+                    width: PANEL.min(matrix.columns - first_column),
+                    height: matrix.rows,
+                    first: number * matrix.rows,
                 }
             };
-            (0..columns.div_ceil(PANEL)).map(panel).collect()
+            (0..matrix.panels()).map(panel).collect()
         }
     }
 }
@@ -335,18 +342,19 @@ mod tests {
         let rows = |bytes| Form::Lines.sheet(bytes).rows;
         assert_eq!([0, 16, 16_384, 16_385].map(rows), [0, 1, 1, 2]);
         assert_eq!(Form::Lines.sheet(16).bytes(), 1028 * 16);
-        assert_eq!(Form::Panels { columns: 80 }.sheet(300 * 80 * 16), Sheet { width: 36, rows: 900 });
+        let matrix = Matrix { rows: 300, columns: 80 };
+        assert_eq!(Form::Panels(matrix).sheet(1 << 20), Sheet { width: 36, rows: 900 });
     }
 
     #[test]
     fn panels_are_for_matrices_that_they_suit() {
-        let of = |rows: u64, columns| Form::of(16 * rows * u64::from(columns), Some(columns));
-        assert_eq!(of(1024, 256), Form::Panels { columns: 256 });
+        let of = |rows, columns| Form::of(Some(Matrix { rows, columns }));
+        assert_eq!(of(1024, 256), Form::Panels(Matrix { rows: 1024, columns: 256 }));
         assert_eq!(of(255, 256), Form::Lines, "few rows");
         assert_eq!(of(1025, 256), Form::Lines, "8200 rows of texels");
         assert_eq!(of(1024, 250), Form::Lines, "rows of 4000 bytes cannot be copied from");
         assert_eq!(of(1024, 32), Form::Lines, "a panel as it is");
-        assert_eq!(Form::of(16 << 20, None), Form::Lines);
+        assert_eq!(Form::of(None), Form::Lines);
     }
 
     #[test]
@@ -354,19 +362,20 @@ mod tests {
         let lines = patches(16_384 * 2 + 48, Form::Lines);
         let sizes: Vec<_> = lines.iter().map(|patch| (patch.offset, patch.width, patch.height, patch.first)).collect();
         assert_eq!(sizes, [(0, 1024, 2, 0), (32_768, 3, 1, 2)]);
-        let panels = patches(300 * 80 * 16, Form::Panels { columns: 80 });
+        let panels = patches(1 << 20, Form::Panels(Matrix { rows: 300, columns: 80 }));
         let sizes: Vec<_> = panels.iter().map(|patch| (patch.offset, patch.width, patch.height, patch.first)).collect();
         assert_eq!(sizes, [(0, 32, 300, 0), (512, 32, 300, 300), (1024, 16, 300, 600)]);
     }
 
     #[test]
     fn only_a_matrix_that_is_read_in_one_way_lies_in_panels() {
+        let shape = Matrix { rows: 1024, columns: 256 };
         let matrices = [slice(0, 0, 1024 * 4096), slice(1, 0, 1024 * 4096)];
-        let [first, second] = matrices.map(|matrix| dispatch().loads_matrix(matrix, 256));
+        let [first, second] = matrices.map(|matrix| dispatch().loads_matrix(matrix, shape));
         let mut stages = vec![Stage::new("a", vec![first, second, dispatch().loads(matrices[1])])];
         let spans = schedule(&mut stages, true);
         let forms: Vec<_> = spans.iter().map(|span| (span.slice, span.form)).collect();
-        assert_eq!(forms, [(matrices[0], Form::Panels { columns: 256 }), (matrices[1], Form::Lines)]);
+        assert_eq!(forms, [(matrices[0], Form::Panels(shape)), (matrices[1], Form::Lines)]);
         let panels =
             |stages: &[Stage]| stages[0].dispatches.iter().map(|d| d.pipeline.panels.clone()).collect::<Vec<_>>();
         assert_eq!(panels(&stages), [vec![1], vec![], vec![]]);

@@ -172,13 +172,8 @@ impl Program {
     /// What the device reports.
     pub async fn profile(&self, gpu: &Gpu, index: usize) -> Result<Vec<StageTime>, GpuError> {
         let Compilation { stage, calls, copies } = &self.stages[index];
-        let count = 2 * (calls.len() + copies.len()) as u32;
-        let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
-            label: Some("timestamps"),
-            ty: wgpu::QueryType::Timestamp,
-            count,
-        });
-        let bytes = u64::from(count) * 8;
+        let queries = Queries::new(gpu, 2 * (calls.len() + copies.len()) as u32);
+        let bytes = queries.bytes();
         let resolved =
             gpu.buffer("timestamps", bytes, wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC)?;
         let mut encoder =
@@ -198,7 +193,7 @@ impl Program {
             call.record(&mut timed_pass(&mut encoder, &queries, Some(begin), Some(begin + 1)));
             times.push(StageTime::new(&stage.name, dispatch.label, dispatch.pipeline.label(), dispatch.flops));
         }
-        encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+        queries.resolve(&mut encoder, &resolved);
         gpu.submit(encoder.finish())?;
         let ticks = Readback::new(gpu, bytes)?.read(gpu, &resolved, 0, bytes).await?;
         let ticks: Vec<u64> = ticks.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect();
@@ -216,18 +211,52 @@ impl StageTime {
     }
 }
 
+/// Timestamps, in as many query sets as they need.
+struct Queries {
+    sets: Vec<wgpu::QuerySet>,
+    count: u32,
+}
+
+impl Queries {
+    fn new(gpu: &Gpu, count: u32) -> Self {
+        let set = |first| {
+            gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count: wgpu::QUERY_SET_MAX_QUERIES.min(count - first),
+            })
+        };
+        Self { sets: (0..count).step_by(wgpu::QUERY_SET_MAX_QUERIES as usize).map(set).collect(), count }
+    }
+
+    fn bytes(&self) -> u64 {
+        u64::from(self.count) * u64::from(wgpu::QUERY_SIZE)
+    }
+
+    fn resolve(&self, encoder: &mut wgpu::CommandEncoder, resolved: &wgpu::Buffer) {
+        for (number, set) in (0..).zip(&self.sets) {
+            let offset = number * u64::from(wgpu::QUERY_SET_MAX_QUERIES * wgpu::QUERY_SIZE);
+            encoder.resolve_query_set(set, 0..set.count(), resolved, offset);
+        }
+    }
+}
+
+/// A pass that writes one timestamp or two, neighbours of an even number: a set holds both.
 fn timed_pass<'e>(
     encoder: &'e mut wgpu::CommandEncoder,
-    queries: &wgpu::QuerySet,
+    queries: &Queries,
     begin: Option<u32>,
     end: Option<u32>,
 ) -> wgpu::ComputePass<'e> {
+    let first = begin.or(end).expect("a timed pass takes a time");
+    let set = first / wgpu::QUERY_SET_MAX_QUERIES;
+    let in_set = |query: u32| query - set * wgpu::QUERY_SET_MAX_QUERIES;
     encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
         label: Some("timed"),
         timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-            query_set: queries,
-            beginning_of_pass_write_index: begin,
-            end_of_pass_write_index: end,
+            query_set: &queries.sets[set as usize],
+            beginning_of_pass_write_index: begin.map(in_set),
+            end_of_pass_write_index: end.map(in_set),
         }),
     })
 }

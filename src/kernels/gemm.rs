@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::COMMON;
 use super::tuning::{Family, Kernel, Shaders, Tuning, product_shaders};
-use crate::gpu::{Constants, Dispatch, Input, Pipeline, Shader, Slice, grid};
+use crate::gpu::{Constants, Dispatch, Input, Matrix, Pipeline, Shader, Slice, grid};
 
 const GEMM: Kernel = Kernel {
     operands: include_str!("../../shaders/gemm.wgsl"),
@@ -86,7 +86,7 @@ impl Tiling {
     }
 
     /// A product's dispatch up to its operands, bindings 1 and 2: its pipeline has the `constants` and those of the tile. B may
-    /// be a matrix with `columns` vec4s in a row.
+    /// be read as a `matrix`.
     pub fn dispatch<P: Pod>(
         &self,
         label: &'static str,
@@ -94,13 +94,13 @@ impl Tiling {
         mut constants: Constants,
         params: &P,
         [a, b]: [Slice; 2],
-        columns: Option<u32>,
+        matrix: Option<Matrix>,
     ) -> Dispatch {
         constants.extend(self.family.widths()[self.width]);
         let pipeline = pipeline(shaders[self.family as usize], constants);
         let dispatch = Dispatch::new(label, pipeline, params, self.workgroups()).loads(a);
-        match columns {
-            Some(columns) => dispatch.loads_matrix(b, columns),
+        match matrix {
+            Some(matrix) => dispatch.loads_matrix(b, matrix),
             None => dispatch.loads(b),
         }
     }
@@ -297,24 +297,24 @@ impl Gemm {
         bias: Option<Slice>,
         out: Slice,
     ) -> Dispatch {
-        let columns = (self.op != Op::Nt).then_some(self.n / 4);
-        self.dispatch(label, tiling, constants, operands, columns).reads(bias.unwrap_or(operands[1])).writes(out)
+        let matrix = (self.op != Op::Nt).then_some(Matrix { rows: self.k, columns: self.n / 4 });
+        self.dispatch(label, tiling, constants, operands, matrix).reads(bias.unwrap_or(operands[1])).writes(out)
     }
 
-    /// Up to the operands; B may be a matrix with `columns` vec4s in a row.
+    /// Up to the operands; B may be read as a `matrix`.
     fn dispatch(
         &self,
         label: &'static str,
         tiling: &Tiling,
         constants: Constants,
         operands: [Slice; 2],
-        columns: Option<u32>,
+        matrix: Option<Matrix>,
     ) -> Dispatch {
         let &Tiling { chunk, column_tiles, across, .. } = tiling;
         let params =
             Params { m: self.m, n4: self.n / 4, k: self.k, chunk, column_tiles, across, scales: self.scales() };
         tiling
-            .dispatch(label, &SHADERS, constants, &params, operands, columns)
+            .dispatch(label, &SHADERS, constants, &params, operands, matrix)
             .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k))
     }
 }

@@ -137,7 +137,8 @@ fn fit(
         return Err(none);
     }
     let mirrored = network.tuning.mirrored;
-    // Mirrors make steps faster, but less so than parts make them slower.
+    // Mirrors make steps faster, but less so than parts make them slower (a step of vgg8b in 60 % of the memory: 3.4 s without
+    // mirrors, 6.3 s in parts with them).
     let within =
         |fitted: &Fitted, most: u64| [mirrored, false].into_iter().find(|&mirrored| bytes_of(fitted, mirrored) <= most);
     let (again, whole) = (steps.clone(), fit::unparted(steps, tensors.clone(), batch));

@@ -1,5 +1,6 @@
 //! Matrix products: every layout, with and without bias, by every way that the adapter has to compute them.
 
+use predsim::gpu::{Slice, Stage, TensorId, schedule};
 use predsim::kernels::gemm::{Gemm, Gradient, Op};
 use predsim::kernels::precision::Precision;
 use predsim::kernels::tuning::Tuning;
@@ -108,6 +109,20 @@ proptest! {
         let product = Product::random(op, [m, n, k], bias, seed);
         let split = tunings().iter().filter(|&&tuning| product.gemm(tuning).workspace_bytes() > 0).count();
         prop_assert_eq!(2 * split, tunings().len());
+        product.check(1e-6);
+    }
+}
+
+/// Right operands so large that their mirrors lie in panels: of whole panels, and with half a one behind them.
+#[test]
+fn products_from_panels_match() {
+    for (op, n, k) in [(Op::Nn, 192, 260), (Op::Tn, 256, 258)] {
+        let product = Product::random(op, [20, n, k], true, 8);
+        let [a, b, c] = [0, 1, 2].map(|id| Slice { tensor: TensorId(id), offset: 0, bytes: 4 * (n * k) as u64 });
+        let gemm = Gemm { tuning: Tuning::subgroup8(), ..product.gemm(Tuning::portable()) };
+        let mut stages = [Stage::new("gemm", gemm.dispatches("gemm", [a, b], None, c, Some(c)))];
+        schedule(&mut stages, true);
+        assert_eq!(stages[0].dispatches[0].pipeline.panels, [2]);
         product.check(1e-6);
     }
 }

@@ -1,6 +1,6 @@
 //! The yardsticks do the work that they are timed for.
 
-use predsim::gpu::Lab;
+use predsim::gpu::{Lab, block_on};
 use predsim::kernels::limits::{copy, multiply_add, multiply_add_bytes};
 
 use crate::support::{gpu, random, wait};
@@ -31,4 +31,19 @@ fn copies_are_whole() {
         lab.run(vec![copy(len as u32, source, copied)]).unwrap();
         assert!(wait(lab.read::<f32>(copied)) == values, "{len}");
     }
+}
+
+/// A query set holds 4096 timestamps; a step cut into many parts has more dispatches than that.
+#[test]
+fn more_dispatches_are_profiled_than_a_query_set_holds() {
+    if !gpu().features.contains(wgpu::Features::TIMESTAMP_QUERY) {
+        eprintln!("SKIPPED: {} has no timestamps", gpu().info.name);
+        return;
+    }
+    let mut lab = Lab::new(gpu());
+    let results = lab.poisoned(multiply_add_bytes(1)).unwrap();
+    let dispatches = vec![multiply_add(1, 1000, [0.5, 1.0], results); 2100];
+    let runs = block_on(gpu(), lab.profile(dispatches, 1)).unwrap();
+    assert_eq!(runs[0].len(), 2100);
+    assert!(runs[0].iter().all(|time| time.nanoseconds > 0.0), "a timestamp was not taken");
 }
