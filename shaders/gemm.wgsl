@@ -5,7 +5,7 @@
 // Workgroup z of the grid takes the k from z * chunk on: a long sum over few outputs is split, for parallelism and for
 // accuracy, and its parts, one matrix behind the other, are added up by `sum_parts`. BATCHED, for OP 0 and 2: it takes
 // product z, all k of it; A, B and C are as many matrices, one behind the other, and those of B lie in panels of four vec4
-// columns, one behind the other. ADDING: to what is in C.
+// columns (`in_panels`). ADDING: to what is in C.
 
 struct Params {
     m: u32,
@@ -86,17 +86,10 @@ fn load_quad(quad: Quad, at: Step) -> mat4x4<f32> {
     );
 }
 
-// Where k is in a column of a batch's B.
-fn in_panels(k: u32, column: u32) -> u32 {
-    let first = column / 4u * 4u;
-    let width = min(params.n4 - first, 4u);
-    return (part * params.n4 + first) * params.k + k * width + column - first;
-}
-
 // A vec4 of B that lies along its columns.
 fn load_b(k: u32, column: u32) -> vec4<f32> {
     if (BATCHED == 1u) {
-        return b(in_panels(k, column));
+        return b(part * params.n4 * params.k + in_panels(k, column, params.k, params.n4));
     }
     return b_at(k, column, vec2<u32>(params.k, params.n4));
 }

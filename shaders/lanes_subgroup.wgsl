@@ -38,9 +38,9 @@ fn place_of(tile: u32, lane: u32, column_tiles: u32) -> Place {
 // Steps of four k that a lane makes at once: where there are two sets of lanes, each loads its own four k of B, for both.
 const STEPS: u32 = 1u + SPREAD / 4u;
 
-// The step whose k of B a lane loads.
+// The one of two steps whose k of B a lane loads.
 fn own_step(lane: u32) -> u32 {
-    return select(0u, lane / 4u, STEPS == 2u);
+    return lane / 4u;
 }
 
 // What the lanes have loaded for a step.

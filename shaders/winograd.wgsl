@@ -3,7 +3,7 @@
 // SIDE x SIDE inputs, SIDE = M + 2; transformed, each of its SIDE * SIDE points is a product of its own over the channels:
 // 16 products for 4 outputs of 9 taps (M = 2), or 36 for 16 (M = 4), where a direct convolution takes 36 and 144.
 //
-// What a batched gemm takes on its right, u and z, lies in panels: see `in_panels`.
+// What a batched gemm takes on its right, u and z, lies in panels (`in_panels`, common.wgsl).
 //
 // `weights` [3, 3, cin, cout] -> u [points, cin, cout], or with TURNED, for the gradient of the input, [points, cout, cin];
 // `inputs` pixels -> v [points, tiles, channels]; a batched gemm makes v u; `outputs` turns it into pixels.
@@ -164,14 +164,6 @@ fn input_column(s: Spot, j: u32) -> Line {
     return input_transform(d);
 }
 
-// Where vec4 (row, group) of a point's matrix of `rows` rows lies that a product takes as its right operand: in panels of four
-// vec4s, as gemm.wgsl says.
-fn in_panels(row: u32, group: u32, rows: u32) -> u32 {
-    let first = group / 4u * 4u;
-    let width = min(params.groups - first, 4u);
-    return first * rows + row * width + group - first;
-}
-
 // Writes line i of the points: `at` is where point 0 goes, and `step` lies between two.
 fn put_points(i: u32, at: u32, step: u32, line: Line) {
     let first = at + i * SIDE * step;
@@ -265,7 +257,7 @@ fn weights(
     columns.l2 = weight_column(row, group, 2u);
     let lines = transposed(columns);
     put_square(
-        in_panels(row, group, params.rows), step,
+        in_panels(row, group, params.rows, params.groups), step,
         Square(
             weight_transform(lines.l0), weight_transform(lines.l1), weight_transform(lines.l2),
             weight_transform(lines.l3), weight_transform(lines.l4), weight_transform(lines.l5),
@@ -305,7 +297,7 @@ fn output_gradients(
     }
     let lines = transposed(columns);
     put_square(
-        in_panels(item / params.groups, s.group, params.tiles), step,
+        in_panels(s.tile, s.group, params.tiles, params.groups), step,
         Square(
             output_gradient_transform(lines.l0), output_gradient_transform(lines.l1), output_gradient_transform(lines.l2),
             output_gradient_transform(lines.l3), output_gradient_transform(lines.l4), output_gradient_transform(lines.l5),

@@ -31,11 +31,6 @@ impl Shader {
     pub const fn with_inputs(name: &'static str, inputs: &'static [Input], parts: &'static [&'static str]) -> Self {
         Self { name, inputs, parts, extensions: &[] }
     }
-
-    /// Bindings of the inputs that may be matrices.
-    pub fn matrices(&self) -> Vec<u32> {
-        self.inputs.iter().filter_map(Input::matrix_binding).collect()
-    }
 }
 
 /// Numbers that a variant fixes at pipeline creation; in WGSL each is a module-scope `const NAME: u32`.
@@ -241,13 +236,6 @@ impl Dispatch {
         self.binds(slice, Access::Load)
     }
 
-    /// Binds the next tensor as an [`Input`] that begins with that matrix, all that the kernel reads of it.
-    #[must_use]
-    pub fn loads_matrix(mut self, slice: Slice, matrix: Matrix) -> Self {
-        self.bindings.push(Binding { slice, access: Access::Load, matrix: Some(matrix) });
-        self
-    }
-
     /// Binds the next tensor as an [`Input`] that is updated in place.
     #[must_use]
     pub fn updates(self, slice: Slice) -> Self {
@@ -261,6 +249,13 @@ impl Dispatch {
         let at = self.bindings.len() as u32 + 1;
         self.pipeline = self.pipeline.with_sum(InputSum { input, at, count });
         self.reads(slice)
+    }
+
+    /// The same where the [`Input`] at `binding` begins with that matrix, which is all that the kernel reads of it.
+    #[must_use]
+    pub fn with_matrix(mut self, binding: u32, matrix: Matrix) -> Self {
+        self.bindings[binding as usize - 1].matrix = Some(matrix);
+        self
     }
 
     fn binds(mut self, slice: Slice, access: Access) -> Self {

@@ -38,17 +38,10 @@ impl Input {
         Self { binding, name, updated: true, matrix: false }
     }
 
-    /// Read as `name(i)`, or, where it is [bound as a matrix](super::Dispatch::loads_matrix), as `name_at(row, column, shape)`:
+    /// Read as `name(i)`, or, where it is [bound as a matrix](super::Dispatch::with_matrix), as `name_at(row, column, shape)`:
     /// that is its vec4 there, and `shape` the rows of the matrix and the vec4s of a row.
     pub const fn matrix(binding: u32, name: &'static str) -> Self {
         Self { binding, name, updated: false, matrix: true }
-    }
-}
-
-impl Input {
-    /// Its binding, where it may be a matrix.
-    pub(super) fn matrix_binding(&self) -> Option<u32> {
-        self.matrix.then_some(self.binding)
     }
 }
 

@@ -4,8 +4,9 @@
 
 use std::cell::RefCell;
 
-use super::schedule;
-use super::{BufferSpan, Dispatch, Gpu, GpuError, Mirror, Program, Readback, Slice, Stage, StageTime, TensorId};
+use super::{
+    BufferSpan, Dispatch, Gpu, GpuError, Mirror, Program, Readback, Slice, Stage, StageTime, TensorId, schedule,
+};
 
 /// Tensors of one experiment on one device.
 #[derive(Debug)]

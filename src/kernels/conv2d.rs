@@ -2,9 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::gemm::{OPERANDS, Parts, Tiling, family_variants};
+use super::gemm::{Parts, Tiling, family_variants};
 use super::tuning::{Family, Kernel, Shaders, Tuning, product_shaders};
-use crate::gpu::{Constants, Dispatch, Pipeline, Shader, Slice};
+use crate::gpu::{Constants, Dispatch, Input, Pipeline, Shader, Slice};
 
 const CONV2D: Kernel = Kernel {
     operands: include_str!("../../shaders/conv2d.wgsl"),
@@ -188,13 +188,14 @@ impl Conv2d {
         };
         let stride = if mode == Mode::Input { self.stride } else { 1 };
         tiling
-            .dispatch(label, &SHADERS, constants(mode, bias.is_some(), stride), &params, operands, None)
+            .dispatch(label, &SHADERS, constants(mode, bias.is_some(), stride), &params, operands)
             .reads(bias.unwrap_or(operands[1]))
             .writes(out)
             .flops(2 * u64::from(self.out_pixels()) * u64::from(self.taps()) * u64::from(self.cout))
     }
 }
 
+const OPERANDS: &[Input] = &[Input::new(1, "a"), Input::new(2, "b")];
 const SHADERS: Shaders = product_shaders!("conv2d", CONV2D);
 
 fn constants(mode: Mode, bias: bool, stride: u32) -> Constants {

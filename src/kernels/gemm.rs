@@ -17,8 +17,10 @@ const SUM_PARTS: Shader = Shader::with_inputs(
     &[COMMON, include_str!("../../shaders/sum_parts.wgsl")],
 );
 
-/// A and B of every product.
-pub(super) const OPERANDS: &[Input] = &[Input::new(1, "a"), Input::matrix(2, "b")];
+/// The binding of the right operand.
+const B: u32 = 2;
+
+const OPERANDS: &[Input] = &[Input::new(1, "a"), Input::matrix(B, "b")];
 
 /// How a product's outputs are cut into workgroups, and its sum into parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +87,7 @@ impl Tiling {
         Self { family, width, column_tiles, row_tiles, across, parts: k.div_ceil(chunk).max(1), chunk }
     }
 
-    /// A product's dispatch up to its operands, bindings 1 and 2: its pipeline has the `constants` and those of the tile. B may
-    /// be read as a `matrix`.
+    /// A product's dispatch up to its operands, bindings 1 and 2: its pipeline has the `constants` and those of the tile.
     pub fn dispatch<P: Pod>(
         &self,
         label: &'static str,
@@ -94,15 +95,10 @@ impl Tiling {
         mut constants: Constants,
         params: &P,
         [a, b]: [Slice; 2],
-        matrix: Option<Matrix>,
     ) -> Dispatch {
         constants.extend(self.family.widths()[self.width]);
         let pipeline = pipeline(shaders[self.family as usize], constants);
-        let dispatch = Dispatch::new(label, pipeline, params, self.workgroups()).loads(a);
-        match matrix {
-            Some(matrix) => dispatch.loads_matrix(b, matrix),
-            None => dispatch.loads(b),
-        }
+        Dispatch::new(label, pipeline, params, self.workgroups()).loads(a).loads(b)
     }
 
     fn workgroups(&self) -> [u32; 3] {
@@ -236,7 +232,7 @@ impl Gemm {
         let tiling = self.tiling();
         if tiling.parts == 1 {
             let constants = constants(self.op, bias.is_some());
-            return vec![self.product(label, &tiling, constants, operands, bias, c)];
+            return vec![self.with_matrix(self.product(label, &tiling, constants, operands, bias, c))];
         }
         let (product, parts) =
             self.split(label, &tiling, operands, bias, workspace.expect("a split product needs a workspace"));
@@ -267,8 +263,16 @@ impl Gemm {
     ) -> (Dispatch, Parts) {
         // It may be one that several products use in turn.
         let slice = Slice { bytes: self.workspace_bytes(), ..workspace };
-        let product = self.product(label, tiling, constants(self.op, false), operands, None, slice);
+        let product = self.with_matrix(self.product(label, tiling, constants(self.op, false), operands, None, slice));
         (product, Parts { slice, count: tiling.parts, n4: self.n / 4, bias })
+    }
+
+    /// `product`, of one B, which it reads by row and column where B lies along its columns.
+    fn with_matrix(&self, product: Dispatch) -> Dispatch {
+        match self.op {
+            Op::Nt => product,
+            Op::Nn | Op::Tn => product.with_matrix(B, Matrix { rows: self.k, columns: self.n / 4 }),
+        }
     }
 
     /// As many products at once, their matrices one behind the other, and not split. For [`Op::Nn`] and [`Op::Tn`]; the
@@ -282,8 +286,7 @@ impl Gemm {
         adding: bool,
     ) -> Dispatch {
         let tiling = Tiling { parts: count, chunk: self.k, ..Tiling::new(self.tuning, self.m, self.n / 4, 0) };
-        let product =
-            self.dispatch(label, &tiling, batched(self.op, adding), operands, None).reads(operands[1]).writes(c);
+        let product = self.product(label, &tiling, batched(self.op, adding), operands, None, c);
         let flops = u64::from(count) * product.flops;
         product.flops(flops)
     }
@@ -297,24 +300,13 @@ impl Gemm {
         bias: Option<Slice>,
         out: Slice,
     ) -> Dispatch {
-        let matrix = (self.op != Op::Nt).then_some(Matrix { rows: self.k, columns: self.n / 4 });
-        self.dispatch(label, tiling, constants, operands, matrix).reads(bias.unwrap_or(operands[1])).writes(out)
-    }
-
-    /// Up to the operands; B may be read as a `matrix`.
-    fn dispatch(
-        &self,
-        label: &'static str,
-        tiling: &Tiling,
-        constants: Constants,
-        operands: [Slice; 2],
-        matrix: Option<Matrix>,
-    ) -> Dispatch {
         let &Tiling { chunk, column_tiles, across, .. } = tiling;
         let params =
             Params { m: self.m, n4: self.n / 4, k: self.k, chunk, column_tiles, across, scales: self.scales() };
         tiling
-            .dispatch(label, &SHADERS, constants, &params, operands, matrix)
+            .dispatch(label, &SHADERS, constants, &params, operands)
+            .reads(bias.unwrap_or(operands[1]))
+            .writes(out)
             .flops(2 * u64::from(self.m) * u64::from(self.n) * u64::from(self.k))
     }
 }
@@ -350,5 +342,9 @@ pub fn variants() -> Vec<Pipeline> {
     for op in [Op::Nn, Op::Nt, Op::Tn] {
         own.extend([false, true].map(|bias| constants(op, bias)));
     }
-    [vec![sum_parts_pipeline()], family_variants(&SHADERS, &own)].concat()
+    let columns: Vec<Constants> =
+        [Op::Nn, Op::Tn].into_iter().flat_map(|op| [false, true].map(|bias| constants(op, bias))).collect();
+    let in_panels = |product: Pipeline| Pipeline { texels: true, panels: vec![B], ..product };
+    let from_panels = family_variants(&SHADERS, &columns).into_iter().map(in_panels).collect();
+    [vec![sum_parts_pipeline()], family_variants(&SHADERS, &own), from_panels].concat()
 }

@@ -68,9 +68,7 @@ pub fn all_variants() -> Vec<Pipeline> {
     ]
     .concat();
     let mirrored = |pipeline: &Pipeline| Pipeline { texels: true, ..pipeline.clone() };
-    let with_mirrors: Vec<Pipeline> = all.iter().filter(|p| !p.shader.inputs.is_empty()).map(mirrored).collect();
-    let paneled = |pipeline: &Pipeline| Pipeline { panels: pipeline.shader.matrices(), ..pipeline.clone() };
-    let with_panels: Vec<Pipeline> =
-        with_mirrors.iter().map(paneled).filter(|pipeline| !pipeline.panels.is_empty()).collect();
-    [all, with_mirrors, with_panels].concat()
+    let plain = all.iter().filter(|p| !p.shader.inputs.is_empty() && !p.texels);
+    let with_mirrors: Vec<Pipeline> = plain.map(mirrored).collect();
+    [all, with_mirrors].concat()
 }

@@ -98,7 +98,7 @@ fn kernels_are_timed_and_compared_with_an_earlier_run() {
     let file = dir.path().join("old.json");
     fs::write(&file, &text).unwrap();
     let text = stdout(predsim(&["bench", "--filter", "512x512", "--compare"]).arg(&file));
-    assert!(text.contains(" x as fast") && text.contains(" % of "), "{text}");
+    assert!(text.contains(" x as fast") && text.contains("the adapter's limit") && text.contains(" % of "), "{text}");
     let step =
         ["bench", "step", "--model", "mlp", "--num-hidden", "16", "--batch-size", "32", "--dataset", "mnist-mini"];
     let text = stdout(&mut predsim(&step));
