@@ -117,14 +117,7 @@ fn maximum(
     }
     let first = index(at.sample, 2u * at.h, 2u * at.w, at.group);
     let below = first + p.width * p.groups;
-    let top = larger(x(first), x(first + p.groups));
-    let bottom = larger(x(below), x(below + p.groups));
-    forward_out[invocation] = larger(top, bottom);
-}
-
-// max() may drop a NaN in its first operand; this keeps it.
-fn larger(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-    return select(a, b, b > a);
+    forward_out[invocation] = largest(x(first), x(first + p.groups), x(below), x(below + p.groups));
 }
 
 // The gradient goes to the first of the largest pixels in row order; pixels of no whole window get 0.
@@ -145,20 +138,11 @@ fn maximum_backward(
     let zero = vec4<f32>(0.0);
     if (at.h < p.out_h && at.w < p.out_w) {
         let d = backward_dout(((at.sample * p.out_h + at.h) * p.out_w + at.w) * p.groups + at.group);
-        let x0 = x(first);
-        let x1 = x(first + p.groups);
-        let x2 = x(below);
-        let x3 = x(below + p.groups);
-        let best01 = larger(x0, x1);
-        let best012 = larger(best01, x2);
-        let take3 = x3 > best012;
-        let take2 = (x2 > best01) & !take3;
-        let take1 = (x1 > x0) & !take2 & !take3;
-        let take0 = !take1 & !take2 & !take3;
-        backward_dx[first] = select(zero, d, take0);
-        backward_dx[first + p.groups] = select(zero, d, take1);
-        backward_dx[below] = select(zero, d, take2);
-        backward_dx[below + p.groups] = select(zero, d, take3);
+        let shares = to_the_largest(d, x(first), x(first + p.groups), x(below), x(below + p.groups));
+        backward_dx[first] = shares.v0;
+        backward_dx[first + p.groups] = shares.v1;
+        backward_dx[below] = shares.v2;
+        backward_dx[below + p.groups] = shares.v3;
         return;
     }
     backward_dx[first] = zero;

@@ -36,9 +36,9 @@ pub struct Conv2d {
     pub tuning: Tuning,
 }
 
-/// The most output pixels that a tile of the weights' gradient walks over: so many stay in the processor's cache until the
-/// next tile wants them (against 8192, 0.8 of the time on the software driver, at 128 to 256 channels on 28x28).
-const MOST_PIXELS: u32 = 2048;
+/// The most output pixels that a tile of the weights' gradient walks over on the software driver: so many stay in the
+/// processor's cache until the next tile wants them (against 8192, 0.8 of the time, at 128 to 256 channels on 28x28).
+const CACHED_PIXELS: u32 = 2048;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -150,7 +150,12 @@ impl Conv2d {
     }
 
     fn weight_tiling(&self) -> Tiling {
-        Tiling::with_sums(self.tuning, [self.taps(), self.cout / 4], self.out_pixels(), MOST_PIXELS)
+        let (rows, n4, pixels) = (self.taps(), self.cout / 4, self.out_pixels());
+        match self.tuning.family {
+            Family::Subgroup8 => Tiling::with_sums(self.tuning, [rows, n4], pixels, CACHED_PIXELS),
+            // Shorter sums are more of them, to be stored beside each other.
+            _ => Tiling::new(self.tuning, rows, n4, pixels),
+        }
     }
 
     fn product(

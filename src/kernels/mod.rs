@@ -9,6 +9,7 @@ pub mod augment;
 pub mod batchnorm;
 pub mod batchnorm_backward;
 pub mod batchnorm_few;
+pub mod batchnorm_pool;
 pub mod batchnorm_weight;
 pub mod conv2d;
 pub mod dropout;
@@ -49,6 +50,7 @@ pub fn all_variants() -> Vec<Pipeline> {
         batchnorm::variants(),
         batchnorm_backward::variants(),
         batchnorm_few::variants(),
+        batchnorm_pool::variants(),
         batchnorm_weight::variants(),
         conv2d::variants(),
         dropout::variants(),

@@ -7,7 +7,10 @@ use super::sweep::{WORKGROUP, groups};
 use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
 const INPUTS: &[Input] = &[Input::new(1, "x"), Input::new(1, "spread_dout"), Input::new(2, "backward_dout")];
-const SHADER: Shader = Shader::with_inputs("pool", INPUTS, &[COMMON, include_str!("../../shaders/pool.wgsl")]);
+const SHADER: Shader = Shader::with_inputs("pool", INPUTS, &[COMMON, MAXIMUM, include_str!("../../shaders/pool.wgsl")]);
+
+/// `shaders/maximum.wgsl`: the largest of a window's pixels, and the way back.
+pub(super) const MAXIMUM: &str = include_str!("../../shaders/maximum.wgsl");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]

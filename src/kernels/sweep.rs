@@ -53,6 +53,11 @@ impl Sweep {
         Self { rows, groups: groups(channels), span: ELEMENTWISE_SPAN, chunk_rows: rows }
     }
 
+    /// For a kernel that treats every 2x2 window of pixels alike.
+    pub fn of_windows(windows: u32, channels: u32) -> Self {
+        Self { span: ELEMENTWISE_SPAN / 4, ..Self::elementwise(windows, channels) }
+    }
+
     /// For a sum over rows. Spans are multiples of 8, as the unrolled loops like them.
     pub fn reduction(rows: u32, channels: u32) -> Self {
         let groups = groups(channels);

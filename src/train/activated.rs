@@ -60,7 +60,7 @@ pub struct Activated {
     /// Its input.
     pub x: Slice,
     /// Mean and inverse deviation of `x`, with a norm.
-    saved: Option<Slice>,
+    pub saved: Option<Slice>,
 }
 
 impl Activated {
@@ -95,44 +95,55 @@ impl Builder<'_> {
             return self.activate_few(what, x, None, [name, out_name]);
         }
         let out = self.activation(format!("{name}.{out_name}"), self.elements(what.shape));
+        let saved = what.norm.map(|place| self.statistics(what, place, x, mode, [name, out_name]));
+        let activated = Activated { what, x, saved };
+        self.emit_applied(&activated, residual, out);
+        (activated, out)
+    }
+
+    /// What is applied to each row, from its statistics on, to `out`.
+    pub fn emit_applied(&mut self, of: &Activated, residual: Option<Slice>, out: Slice) {
+        let Activated { what: Activate { norm: place, activation, shape, .. }, x, saved } = *of;
+        let [rows, channels] = self.matrix(shape);
+        let per_sample = rows / self.batch;
+        let of = place.zip(saved).map(|(place, saved)| Normalised { y: x, saved, affine: place.affine, activation });
+        self.emit_by_sample(move |part| {
+            let norm = BatchNorm { rows: part.samples * per_sample, channels };
+            let (x, out) = (part.of(x), part.of(out));
+            let residual = residual.map(|residual| part.of(residual));
+            vec![match (of.map(|of| Normalised { y: x, ..of }), residual) {
+                (Some(of), Some(residual)) => norm.apply_onto(of, residual, out),
+                (Some(of), None) => norm.apply(of, out),
+                (None, Some(residual)) => norm.activate_onto(x, residual, out, activation),
+                (None, None) => norm.activate(x, out, activation),
+            }]
+        });
+    }
+
+    /// What `place` normalises `x` by: in training the moments of the batch, else the running ones.
+    pub fn statistics(
+        &mut self,
+        what: Activate,
+        place: NormPlace,
+        x: Slice,
+        mode: Mode,
+        [name, out_name]: [&str; 2],
+    ) -> Slice {
         let [rows, channels] = self.matrix(what.shape);
         let norm = BatchNorm { rows, channels };
         let per_sample = rows / self.batch;
-        let Some(place) = what.norm else {
-            self.emit_by_sample(move |part| {
-                let norm = BatchNorm { rows: part.samples * per_sample, channels };
-                let (x, out) = (part.of(x), part.of(out));
-                vec![match residual.map(|residual| part.of(residual)) {
-                    Some(residual) => norm.activate_onto(x, residual, out, what.activation),
-                    None => norm.activate(x, out, what.activation),
-                }]
-            });
-            return (Activated { what, x, saved: None }, out);
-        };
         let saved = self.scratch(name, &format!("{out_name} saved"), 8 * u64::from(channels));
-        let of = Normalised { y: x, saved, affine: place.affine, activation: what.activation };
-        match mode {
-            Mode::Train => {
-                let workspace = self.scratch(name, "norm partials", self.norm_workspace_bytes(norm));
-                self.emit_by_sample(move |part| {
-                    vec![norm.statistics_partial(part.rows(per_sample), part.of(x), workspace)]
-                });
-                self.emit_behind_parts(move |part| {
-                    let chunk_rows = part.rows(per_sample).size;
-                    vec![norm.statistics_finish(chunk_rows, what.momentum, workspace, place.running, saved)]
-                });
-            }
-            Mode::Evaluate | Mode::Inspect => self.emit([norm.statistics_eval(place.running, saved)]),
+        if mode != Mode::Train {
+            self.emit([norm.statistics_eval(place.running, saved)]);
+            return saved;
         }
-        self.emit_by_sample(move |part| {
-            let norm = BatchNorm { rows: part.samples * per_sample, channels };
-            let (of, out) = (Normalised { y: part.of(x), ..of }, part.of(out));
-            vec![match residual.map(|residual| part.of(residual)) {
-                Some(residual) => norm.apply_onto(of, residual, out),
-                None => norm.apply(of, out),
-            }]
+        let workspace = self.scratch(name, "norm partials", self.norm_workspace_bytes(norm));
+        self.emit_by_sample(move |part| vec![norm.statistics_partial(part.rows(per_sample), part.of(x), workspace)]);
+        self.emit_behind_parts(move |part| {
+            let chunk_rows = part.rows(per_sample).size;
+            vec![norm.statistics_finish(chunk_rows, what.momentum, workspace, place.running, saved)]
         });
-        (Activated { what, x, saved: Some(saved) }, out)
+        saved
     }
 
     /// [`Self::activate`] of [few rows](Activate::has_few_rows) in training. `x` is written too where it is still to be added
@@ -238,8 +249,7 @@ impl Builder<'_> {
     ) -> Option<(Normalised, Slice)> {
         let (place, saved) = (of.what.norm?, of.saved?);
         let normalised = Normalised { y: of.x, saved, affine: place.affine, activation: of.what.activation };
-        let daffine =
-            place.gradient.unwrap_or_else(|| self.scratch(name, "unused norm gradient", 8 * u64::from(norm.channels)));
+        let daffine = self.norm_gradient(place, norm.channels, name);
         let workspace = self.scratch(name, "norm gradient partials", self.norm_workspace_bytes(norm));
         let per_sample = norm.rows / self.batch;
         self.emit_by_sample(move |part| {
@@ -248,6 +258,11 @@ impl Builder<'_> {
         });
         self.emit_behind_parts(move |part| vec![norm.backward_finish(part.rows(per_sample).size, workspace, daffine)]);
         Some((normalised, daffine))
+    }
+
+    /// Where the gradients of a norm's own parameters go: nowhere of use where it has none in its arena.
+    pub fn norm_gradient(&mut self, place: NormPlace, channels: u32, name: &str) -> Slice {
+        place.gradient.unwrap_or_else(|| self.scratch(name, "unused norm gradient", 8 * u64::from(channels)))
     }
 
     /// Room for a norm's partial sums, in however many parts the batch comes.

@@ -9,6 +9,7 @@ use crate::kernels::batchnorm_weight::{self, NormedSums, NormedWeight, ONES};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::elementwise::Elementwise;
 use crate::kernels::gemm::Parts;
+use crate::kernels::pool::MaxPool;
 use crate::nn::{Block, MapKind, Order, Shape, pad4};
 
 use super::activated::{Activate, Activated};
@@ -42,11 +43,13 @@ pub struct BlockPass {
     /// What entered the map.
     input: Slice,
     /// Behind it: act(bn(y)), on the way through or to the heads; with a shortcut in between, bn(y) alone.
-    behind: Option<Activated>,
-    /// The activation.
-    a: Option<Slice>,
+    pub behind: Option<Activated>,
+    /// The activation; none where nothing reads it but a pooling that the block does itself.
+    pub a: Option<Slice>,
     shortcut: Option<ShortcutPass>,
-    /// What the next block sees.
+    /// The max pooling behind it, where the block has done that itself.
+    pub pooled: Option<MaxPool>,
+    /// What comes next sees.
     pub out: Slice,
     /// What the heads found.
     pub heads: HeadPass,
@@ -71,13 +74,15 @@ pub struct HandedBack {
 }
 
 impl Builder<'_> {
-    /// Forward through `block` from `x`; `tap` is what entered its residual unit. In training its heads come with their
-    /// losses and gradients, and the output is thinned out by dropout behind them.
+    /// Forward through `block` from `x`; `tap` is what entered its residual unit, `pool` the max pooling that comes next, which
+    /// the block does itself [where it can](Self::pools_itself). In training its heads come with their losses and gradients, and
+    /// the output is thinned out by dropout behind them.
     pub fn block_forward(
         &mut self,
         block: &Block,
         x: Slice,
         tap: Option<Slice>,
+        pool: Option<MaxPool>,
         mode: Mode,
         heads: WithHeads,
     ) -> BlockPass {
@@ -99,13 +104,16 @@ impl Builder<'_> {
             behind: None,
             a: None,
             shortcut: None,
+            pooled: pool.filter(|_| Self::pools_itself(block, mode)),
             out: y,
             heads: HeadPass::default(),
         };
-        if block.order == Order::Post {
-            self.activate_sum(block, &mut pass, parts, tap, mode);
-        } else {
+        if block.order != Order::Post {
             self.sum_then_activate(block, &mut pass, tap, mode, heads);
+        } else if let Some(pool) = pass.pooled {
+            self.activate_and_pool(block, &mut pass, pool, mode, heads);
+        } else {
+            self.activate_sum(block, &mut pass, parts, tap, mode);
         }
         if let Some(a) = pass.a.filter(|_| heads == WithHeads::Yes && block.heads.any()) {
             pass.heads = match mode {
@@ -316,12 +324,16 @@ impl Builder<'_> {
         incoming: Option<Slice>,
         wanted: Wanted,
     ) -> (Slice, Slice) {
+        let behind = pass.behind.as_ref().expect("the activation is part of the block");
+        if let (Some(pool), Some(gradient), None) = (pass.pooled, incoming, pass.a) {
+            let dy = self.backward_pooled(behind, pool, gradient, &block.name);
+            return (dy, dy);
+        }
         if let Some(gradient) = incoming {
             self.block_dropout(block, block.out_shape, gradient);
         }
         let mut heads = pass.heads.gradient;
         let upstream = self.meet(block, &mut heads, incoming);
-        let behind = pass.behind.as_ref().expect("the activation is part of the block");
         let Some(shortcut) = &pass.shortcut else {
             match heads.scores {
                 Some(scores) => self.backward_few(behind, upstream, heads.parts, Sender::Classifier(scores)),

@@ -8,7 +8,7 @@
 //! the batch, of half of it, and so on.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use crate::gpu::{Access, Dispatch, Stage, TensorId};
@@ -18,6 +18,7 @@ use super::flow::Flow;
 use super::parts::{Assembly, Extent, Obstacle, Runs, Split, runs};
 use super::pieces;
 use super::tensors::{Role, TensorTable};
+use super::work::Part;
 
 /// What a step's memory has to keep to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -351,9 +352,10 @@ impl Fitting {
             if instead && self.steps[stage].instead.is_none() {
                 continue;
             }
-            let choices = Choices::new(structure, stage);
+            let mut choices = Choices::new(structure, stage);
             let mut chunk = self.batch;
             loop {
+                choices.count_parts_of(chunk, self.batch, &mut self.tensors.borrow_mut());
                 let mut even: Vec<Way> = choices
                     .all
                     .iter()
@@ -408,8 +410,8 @@ impl Fitting {
         });
         tensors.truncate(before);
         let share = f64::from(first) / f64::from(self.batch);
-        let [parted, whole] = [1, 0].map(|odd| pair.map(|choice| choice.flops[odd] as f64));
-        let flops = whole[0] + share * parted[0] + (1.0 - share) * parted[1];
+        let flops = |runs: &Runs, odd| runs.flops(&choices.flops, odd) as f64;
+        let flops = flops(runs, 0) + share * flops(runs, 1) + (1.0 - share) * flops(rest, 1);
         let kept = pair.map(|choice| choice.chosen.clone());
         Some(Way { instead: false, kept, first, chunk, peak: peak.ok()?, flops: flops as u64 })
     }
@@ -420,6 +422,8 @@ struct Choices<'s> {
     structure: &'s Structure,
     stage: usize,
     all: Vec<Choice>,
+    /// Floating-point operations of each work of the step that one of them does: where it splits, of all its parts.
+    flops: HashMap<usize, u64>,
 }
 
 /// One possibility.
@@ -429,8 +433,6 @@ struct Choice {
     /// All versions that are kept because of it.
     kept: Vec<bool>,
     runs: Runs,
-    /// Floating-point operations of works on the whole batch and of works on its parts.
-    flops: [u64; 2],
 }
 
 impl<'s> Choices<'s> {
@@ -441,10 +443,33 @@ impl<'s> Choices<'s> {
             let mut kept = structure.base.clone();
             structure.choose(stage, &chosen, &mut kept)?;
             let runs = runs(&structure.flow, stage, &kept).ok()?;
-            let flops = [0, 1].map(|odd| runs.flops(&structure.flow, odd));
-            Some(Choice { chosen, kept, runs, flops })
+            Some(Choice { chosen, kept, runs })
         };
-        Self { structure, stage, all: (0..1u32 << optional).filter_map(choice).collect() }
+        let all = (0..1u32 << optional).filter_map(choice).collect();
+        Self { structure, stage, all, flops: HashMap::new() }
+    }
+
+    /// Counts what works do that come in parts of `chunk` samples of `batch`. It may be more than for all at once: convolutions
+    /// of few samples are not filtered where their weights' transforms would cost too much.
+    fn count_parts_of(&mut self, chunk: u32, batch: u32, tensors: &mut TensorTable) {
+        let before = tensors.infos().len();
+        let works = &self.structure.flow.works;
+        let done: BTreeSet<usize> =
+            self.all.iter().flat_map(|choice| choice.runs.by_rank.iter().flatten()).copied().collect();
+        for index in done {
+            let work = &works[index];
+            let of = |samples: u32, tensors: &mut TensorTable| -> u64 {
+                let part = Part::new(0, [samples, chunk], tensors, &[]);
+                work.of(part).iter().map(|dispatch| dispatch.flops).sum()
+            };
+            let count = |tensors: &mut TensorTable| match (work.splits && chunk < batch, batch % chunk) {
+                (false, _) => work.flops(),
+                (true, 0) => u64::from(batch / chunk) * of(chunk, tensors),
+                (true, rest) => u64::from(batch / chunk) * of(chunk, tensors) + of(rest, tensors),
+            };
+            self.flops.insert(index, count(tensors));
+        }
+        tensors.truncate(before);
     }
 
     /// Of tensors that one choice keeps and the other does not, the share of the batch that is kept.

@@ -144,11 +144,12 @@ impl Flow {
     }
 }
 
-/// The ranks of a stage's works: each as low as what it depends on allows; but what nothing else in the stage depends on
-/// comes last, so that its result need not be there earlier.
+/// The ranks of a stage's works: each as low as what it depends on allows; but what nothing else in the stage needs comes
+/// last, so that its result need not be there earlier, unless something it reads would be overwritten by then.
 fn ranks(works: &[Work]) -> Vec<u32> {
     let mut ranks: Vec<u32> = works.iter().map(|work| u32::from(work.splits)).collect();
-    let mut depended = vec![false; works.len()];
+    let mut needed = vec![false; works.len()];
+    let mut overwriters: Vec<Vec<usize>> = vec![Vec::new(); works.len()];
     let mut touched: HashMap<TensorId, Vec<(usize, Touch)>> = HashMap::new();
     for (index, work) in works.iter().enumerate() {
         for touch in &work.touches {
@@ -157,7 +158,11 @@ fn ranks(works: &[Work]) -> Vec<u32> {
                 if !(touch.writes || before.writes) || !touch.slice.overlaps(&before.slice) {
                     continue;
                 }
-                depended[other] = true;
+                if before.writes {
+                    needed[other] = true;
+                } else {
+                    overwriters[other].push(index);
+                }
                 let together = touch.by_sample && before.by_sample && touch.slice == before.slice;
                 let gap = match (works[other].splits, work.splits) {
                     (true, true) if together => 0,
@@ -172,7 +177,8 @@ fn ranks(works: &[Work]) -> Vec<u32> {
     }
     let last = works.iter().zip(&ranks).filter(|(work, _)| work.splits).map(|(_, &rank)| rank).max().unwrap_or(1);
     for (index, work) in works.iter().enumerate() {
-        if !depended[index] && work.repeatable() {
+        let in_time = overwriters[index].iter().all(|&writer| !works[writer].splits && ranks[writer] > last);
+        if !needed[index] && work.repeatable() && in_time {
             ranks[index] = last;
         }
     }

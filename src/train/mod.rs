@@ -30,6 +30,7 @@ mod parts;
 mod pieces;
 mod plan;
 mod pool;
+mod pooled;
 mod reconstruction;
 mod report;
 mod scheme;

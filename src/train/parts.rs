@@ -35,9 +35,9 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Floating-point operations of works on the whole batch, or with `odd` 1 of works on its parts.
-    pub fn flops(&self, flow: &Flow, odd: usize) -> u64 {
-        self.by_rank.iter().skip(odd).step_by(2).flatten().map(|&work| flow.works[work].flops()).sum()
+    /// Floating-point operations, by those `of` each work, of works on the whole batch, or with `odd` 1 of works on its parts.
+    pub fn flops(&self, of: &HashMap<usize, u64>, odd: usize) -> u64 {
+        self.by_rank.iter().skip(odd).step_by(2).flatten().map(|work| of[work]).sum()
     }
 }
 

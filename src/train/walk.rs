@@ -37,7 +37,7 @@ impl Position {
 pub enum Pass {
     /// A block.
     Block(Box<BlockPass>),
-    /// A max pooling of maps `x`.
+    /// A max pooling of maps `x`; none where the block in front of it has done it and nothing else reads `x`.
     MaxPool { pool: MaxPool, x: Slice },
     /// Dropout of a tensor of `shape`.
     Drop { shape: Shape, stream: usize },
@@ -61,6 +61,7 @@ impl Builder<'_> {
         let model = &self.network.model;
         let mut tape: Vec<Pass> = Vec::with_capacity(ops.len());
         let mut open: Option<&Block> = None;
+        let end = ops.end;
         for index in ops {
             let shape = model.shape_before(index);
             match model.ops[index] {
@@ -69,7 +70,9 @@ impl Builder<'_> {
                     if let Some(done) = open.replace(block) {
                         self.close_stage(&done.name);
                     }
-                    let pass = self.block_forward(block, at.x, at.tap, mode, heads);
+                    let next = model.ops[index + 1..end].first();
+                    let pool = (next == Some(&Op::MaxPool)).then(|| self.max_pool_of(block.out_shape));
+                    let pass = self.block_forward(block, at.x, at.tap, pool, mode, heads);
                     if mode == Mode::Evaluate && block.heads.pred && heads == WithHeads::Yes {
                         self.note_measured(block.index, pass.heads.losses, None);
                     }
@@ -77,7 +80,14 @@ impl Builder<'_> {
                     tape.push(Pass::Block(Box::new(pass)));
                 }
                 Op::Tap(unit) => tape.push(self.tap(unit, shape, at, mode)),
-                Op::MaxPool => tape.push(self.max_pool(shape, at, open.map_or("input", |block| &block.name))),
+                Op::MaxPool => match tape.last() {
+                    Some(Pass::Block(done)) if done.pooled.is_some() => {
+                        self.pool_late(done, mode);
+                        let kept = done.pooled.zip(done.a);
+                        tape.extend(kept.map(|(pool, x)| Pass::MaxPool { pool, x }));
+                    }
+                    _ => tape.push(self.max_pool(shape, at, open.map_or("input", |block| &block.name))),
+                },
                 Op::Flatten => {}
                 Op::Drop => {
                     if mode == Mode::Train {
@@ -103,13 +113,13 @@ impl Builder<'_> {
         Pass::Tap { rectified: Some(rectified) }
     }
 
+    /// Max pooling of maps of `shape`.
+    fn max_pool_of(&self, shape: Shape) -> MaxPool {
+        MaxPool { batch: self.batch, height: shape.h as u32, width: shape.w as u32, channels: pad4(shape.c) as u32 }
+    }
+
     fn max_pool(&mut self, shape: Shape, at: &mut Position, name: &str) -> Pass {
-        let pool = MaxPool {
-            batch: self.batch,
-            height: shape.h as u32,
-            width: shape.w as u32,
-            channels: pad4(shape.c) as u32,
-        };
+        let pool = self.max_pool_of(shape);
         let x = at.x;
         at.x = self.activation(format!("{name}.out"), self.elements(shape.max_pooled()));
         let out = at.x;

@@ -27,7 +27,7 @@ fn unpool(pool: &PoolGeometry, dp: &[f64]) -> Vec<f64> {
 }
 
 /// Gradient in front of the activation.
-fn dact(activation: Activation, z: f64) -> f64 {
+pub fn dact(activation: Activation, z: f64) -> f64 {
     match activation {
         Activation::None => 1.0,
         Activation::Relu => f64::from(u8::from(z > 0.0)),

@@ -6,6 +6,7 @@ mod augment_cutout;
 mod batchnorm;
 mod batchnorm_backward;
 mod batchnorm_few;
+mod batchnorm_pool;
 mod batchnorm_weight;
 mod conv2d;
 mod conv2d_transposed;

@@ -26,7 +26,7 @@ fn average(pool: &PoolGeometry, x: &[f64]) -> Vec<f64> {
 }
 
 /// Maxima, and for each the position it was found at: the first in row order.
-fn maximum(pool: &MaxPool, x: &[f32]) -> (Vec<f32>, Vec<usize>) {
+pub fn maximum(pool: &MaxPool, x: &[f32]) -> (Vec<f32>, Vec<usize>) {
     let [h, w, c] = [pool.height, pool.width, pool.channels].map(|v| v as usize);
     let (oh, ow) = (h / 2, w / 2);
     (0..pool.batch as usize * oh * ow * c)
