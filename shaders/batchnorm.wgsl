@@ -24,7 +24,7 @@ struct Params {
 // Binding 1 is the input partial_x.
 @group(0) @binding(2) var<storage, read_write> partial_out: array<vec4<f32>>;
 
-@group(0) @binding(1) var<storage, read> finish_partials: array<vec4<f32>>;
+// Binding 1 is the input finish_partials.
 @group(0) @binding(2) var<storage, read_write> finish_running: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> finish_saved: array<vec4<f32>>;
 
@@ -105,7 +105,7 @@ const CHUNK: u32 = 16u;
 fn chunk_distance(group: u32, first: u32, origin: vec4<f32>) -> vec4<f32> {
     var sum = vec4<f32>(0.0);
     for (var slot = first; slot < min(first + CHUNK, p.slots); slot += 1u) {
-        sum += slot_count(slot) * (finish_partials[2u * slot * p.groups + group] - origin);
+        sum += slot_count(slot) * (finish_partials(2u * slot * p.groups + group) - origin);
     }
     return sum;
 }
@@ -124,8 +124,8 @@ fn chunk_deviation(group: u32, first: u32, mean: vec4<f32>) -> vec4<f32> {
     var sum = vec4<f32>(0.0);
     for (var slot = first; slot < min(first + CHUNK, p.slots); slot += 1u) {
         let at = 2u * slot * p.groups + group;
-        let off = finish_partials[at] - mean;
-        sum += finish_partials[at + p.groups] + slot_count(slot) * off * off;
+        let off = finish_partials(at) - mean;
+        sum += finish_partials(at + p.groups) + slot_count(slot) * off * off;
     }
     return sum;
 }
@@ -140,7 +140,7 @@ fn statistics_finish(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invoc
     if (group >= g) {
         return;
     }
-    let near = mean_from(group, finish_partials[group]);
+    let near = mean_from(group, finish_partials(group));
     let mean = mean_from(group, near);
     var deviation = vec4<f32>(0.0);
     for (var first = 0u; first < p.slots; first += CHUNK) {

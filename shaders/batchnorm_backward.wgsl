@@ -33,7 +33,7 @@ struct Params {
 // Binding 5 is the input sums_dense.
 @group(0) @binding(6) var<storage, read_write> sums_out: array<vec4<f32>>;
 
-@group(0) @binding(1) var<storage, read> finish_partials: array<vec4<f32>>;
+// Binding 1 is the input finish_partials.
 @group(0) @binding(2) var<storage, read_write> finish_daffine: array<vec4<f32>>;
 
 @group(0) @binding(5) var<storage, read> input_daffine: array<vec4<f32>>;
@@ -155,7 +155,7 @@ fn finish(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index
     }
     var sum = vec4<f32>(0.0);
     for (var slot = 0u; slot < p.slots; slot += 1u) {
-        sum += finish_partials[slot * stride + at];
+        sum += finish_partials(slot * stride + at);
     }
     finish_daffine[at] = sum;
 }

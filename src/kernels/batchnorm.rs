@@ -17,6 +17,7 @@ pub const EPSILON: f32 = 1e-5;
 pub const MOMENTUM: f32 = 0.1;
 
 const INPUTS: &[Input] = &[
+    Input::new(1, "finish_partials"),
     Input::new(1, "partial_x"),
     Input::new(1, "apply_x"),
     Input::new(4, "apply_residual"),
@@ -123,7 +124,7 @@ impl BatchNorm {
         let pipeline = pipeline("statistics_finish", Activation::None, false);
         let params = Params { momentum, ..params(sweep) };
         Dispatch::new("batchnorm statistics finish", pipeline, &params, line(sweep.groups))
-            .reads(workspace)
+            .loads(workspace)
             .writes(running)
             .writes(saved)
     }

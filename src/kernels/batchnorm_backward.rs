@@ -15,6 +15,7 @@ use super::{Activation, COMMON};
 use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice};
 
 const INPUTS: &[Input] = &[
+    Input::new(1, "finish_partials"),
     Input::new(1, "pooled"),
     Input::new(2, "y"),
     Input::new(5, "sums_dense"),
@@ -130,7 +131,7 @@ impl BatchNorm {
         let pipeline = pipeline("finish", Activation::None, false, false);
         let groups = line(2 * sweep.groups);
         Dispatch::new("batchnorm backward finish", pipeline, &params(&none, sweep), groups)
-            .reads(workspace)
+            .loads(workspace)
             .writes(daffine)
     }
 

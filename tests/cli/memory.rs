@@ -49,6 +49,29 @@ fn a_budget_that_is_too_small_names_the_smallest_that_is_not() {
     stdout(predsim(&["plan", "--adapter", "none", "--model", "vgg8b", "--feat-mult", "0.25"]).args(smaller));
 }
 
+/// What the README's table says of frugal plans, and the bounds that issue 5 asked for.
+#[test]
+fn frugal_local_training_takes_a_fraction_of_what_backpropagation_does() {
+    for (model, most) in [("vgg8b", 0.5), ("vgg11b", 0.4), ("vgg16", 0.3), ("resnet50", 0.2)] {
+        let mut plan = predsim(&["plan", "--adapter", "none", "--model", model, "--batch-size", "128", "--json"]);
+        let plan = objects(&stdout(&mut plan)).remove(0);
+        let of = |key: &str| plan[key].as_f64().expect("a number");
+        assert!(of("activation_ratio") <= most, "{model}: {}", of("activation_ratio"));
+        assert!(of("arithmetic_local") <= 1.351, "{model}: {}", of("arithmetic_local"));
+    }
+}
+
+/// Also where convolutions are filtered, though not in every part of a batch, as on the software driver.
+#[test]
+fn frugal_plans_keep_to_their_arithmetic_on_every_adapter() {
+    let mut plan = predsim(&["plan", "--model", "vgg8b", "--feat-mult", "0.5", "--batch-size", "32", "--json"]);
+    let plan = objects(&stdout(&mut plan)).remove(0);
+    for key in ["arithmetic_local", "arithmetic_backprop"] {
+        let arithmetic = plan[key].as_f64().expect("a number");
+        assert!((1.0..=1.351).contains(&arithmetic), "{key}: {arithmetic}");
+    }
+}
+
 #[test]
 fn a_plan_is_drawn() {
     let dir = tempfile::tempdir().unwrap();
