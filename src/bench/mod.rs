@@ -8,15 +8,17 @@ pub mod cases;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::{Gpu, GpuError, Lab, Program, block_on};
+use crate::gpu::{Gpu, GpuError, Lab, Program, Slice, block_on};
 use crate::kernels::limits;
 
 pub use cases::Case;
 
 /// Most timed runs of a case.
 const MOST_RUNS: usize = 100;
-/// Seconds that a single run should take for its time to be trusted.
+/// Seconds that runs should take for their time to be trusted.
 const TRUSTED_SECONDS: f64 = 0.02;
+/// Most rounds of multiply-adds of a run.
+const MOST_ROUNDS: u32 = 1 << 22;
 /// Bytes that the copy moves each way: beyond any cache.
 const COPY_BYTES: u32 = 64 << 20;
 
@@ -53,8 +55,8 @@ impl Effort {
     pub const QUICK: Self = Self { runs: 2, seconds: 0.05 };
 }
 
-/// What an adapter gives at most.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// What an adapter gives at most, or a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Limits {
     /// Floating-point operations a second, of multiply-adds on registers.
     pub flops: f64,
@@ -75,30 +77,26 @@ pub struct Measurement {
     pub flops: u64,
     /// Bytes that a run has to read and write at the least.
     pub bytes: u64,
-    /// The adapter's limits while it was timed.
+    /// The adapter's limits while it was timed: their medians.
     pub limits: Limits,
-}
-
-impl Measurement {
-    /// Its operations as a part of the multiply-adds that the adapter did in the same time.
-    pub fn arithmetic_share(&self) -> f64 {
-        self.flops as f64 / self.seconds / self.limits.flops
-    }
-
-    /// Its bytes as a part of those that the adapter copied in the same time.
-    pub fn memory_share(&self) -> f64 {
-        self.bytes as f64 / self.seconds / self.limits.bytes
-    }
+    /// Its operations as a part of the multiply-adds, and its bytes as a part of the copied ones, that the adapter would have
+    /// done in the same time: medians over the runs, each beside the limits as they were at that moment.
+    #[serde(default)]
+    pub shares: Limits,
 }
 
 /// The kernels that show an adapter's limits, to be run beside others: on a shared machine its speed changes from one second
-/// to the next, so that only what is timed in turn with a limit can be given as a part of it.
+/// to the next, so that only what is timed in turn with a limit can be given as a part of it. And where processors are lent by
+/// the share of a second, what asks for little gets ahead: so the limits take as long as what is timed.
 #[derive(Debug)]
 pub struct Yardstick<'g> {
+    lab: Lab<'g>,
     gpu: &'g Gpu,
     clock: Clock,
-    multiply_add: Program,
-    flops: u64,
+    workgroups: u32,
+    results: Slice,
+    /// Rounds of multiply-adds that took so many seconds.
+    rounds: (u32, f64),
     copy: Program,
 }
 
@@ -114,25 +112,23 @@ impl<'g> Yardstick<'g> {
         let results = lab.poisoned(limits::multiply_add_bytes(workgroups))?;
         let (source, copied) = (lab.poisoned(u64::from(COPY_BYTES))?, lab.poisoned(u64::from(COPY_BYTES))?);
         let copy = lab.program(vec![limits::copy(COPY_BYTES / 4, source, copied)])?;
-        let mut rounds = 64;
+        let mut yardstick = Self { lab, gpu, clock, workgroups, results, rounds: (64, 0.0), copy };
         loop {
-            let dispatch = limits::multiply_add(workgroups, rounds, [0.999, 0.1], results);
-            let flops = dispatch.flops;
-            let multiply_add = lab.program(vec![dispatch])?;
-            run_seconds(gpu, &multiply_add, clock)?;
-            if run_seconds(gpu, &multiply_add, clock)? >= TRUSTED_SECONDS || rounds >= 1 << 22 {
-                return Ok(Self { gpu, clock, multiply_add, flops, copy });
+            let (program, _) = yardstick.multiply_add(yardstick.rounds.0)?;
+            run_seconds(gpu, &program, clock)?;
+            yardstick.rounds.1 = run_seconds(gpu, &program, clock)?;
+            if yardstick.rounds.1 >= TRUSTED_SECONDS || yardstick.rounds.0 >= MOST_ROUNDS {
+                return Ok(yardstick);
             }
-            rounds *= 2;
+            yardstick.rounds.0 *= 2;
         }
     }
 
-    /// The limits as they are now.
-    fn limits(&self) -> Result<Limits, GpuError> {
-        Ok(Limits {
-            flops: self.flops as f64 / run_seconds(self.gpu, &self.multiply_add, self.clock)?,
-            bytes: 2.0 * f64::from(COPY_BYTES) / run_seconds(self.gpu, &self.copy, self.clock)?,
-        })
+    /// So many rounds of multiply-adds, and what that is in operations.
+    fn multiply_add(&self, rounds: u32) -> Result<(Program, u64), GpuError> {
+        let dispatch = limits::multiply_add(self.workgroups, rounds, [0.999, 0.1], self.results);
+        let flops = dispatch.flops;
+        Ok((self.lab.program(vec![dispatch])?, flops))
     }
 
     /// Times `case` by `clock`, in turn with the limits.
@@ -146,13 +142,28 @@ impl<'g> Yardstick<'g> {
         kernels.dedup();
         let program = lab.program(dispatches)?;
         run_seconds(self.gpu, &program, clock)?;
-        let (mut times, mut limits) = (Vec::new(), vec![self.limits()?]);
+        let long = run_seconds(self.gpu, &program, clock)?;
+        let runs = (TRUSTED_SECONDS / long).ceil().clamp(1.0, MOST_RUNS as f64) as usize;
+        let (rounds, seconds) = self.rounds;
+        let as_long = f64::from(rounds) * (runs as f64 * long / seconds).max(1.0);
+        let (multiply_add, flops) = self.multiply_add((as_long as u32).min(MOST_ROUNDS))?;
+
+        let (mut times, mut limits, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         let start = std::time::Instant::now();
         while times.len() < Effort::THOROUGH.runs
             || (start.elapsed().as_secs_f64() < Effort::THOROUGH.seconds && times.len() < MOST_RUNS)
         {
-            times.push(run_seconds(self.gpu, &program, clock)?);
-            limits.push(self.limits()?);
+            let bytes = 2.0 * f64::from(COPY_BYTES) / run_seconds(self.gpu, &self.copy, self.clock)?;
+            // The copy has emptied the caches; multiply-adds on registers leave them as they are.
+            run_seconds(self.gpu, &program, clock)?;
+            let now = Limits { flops: flops as f64 / run_seconds(self.gpu, &multiply_add, self.clock)?, bytes };
+            let timed: Vec<f64> =
+                (0..runs).map(|_| run_seconds(self.gpu, &program, clock)).collect::<Result<_, _>>()?;
+            let seconds = timed.iter().sum::<f64>() / runs as f64;
+            let share = |work: u64, limit: f64| work as f64 / seconds / limit;
+            shares.push(Limits { flops: share(case.flops, now.flops), bytes: share(case.bytes, now.bytes) });
+            limits.push(now);
+            times.push(seconds);
         }
         Ok(Measurement {
             name: case.name.clone(),
@@ -161,6 +172,7 @@ impl<'g> Yardstick<'g> {
             flops: case.flops,
             bytes: case.bytes,
             limits: Limits::median(&limits),
+            shares: Limits::median(&shares),
         })
     }
 }

@@ -102,7 +102,9 @@ pub fn run(args: &BenchArgs) -> Result<(), CliError> {
     let cases = select(args, &gpu)?;
     if !args.json {
         output::adapter(&gpu)?;
-        output::line("each beside the adapter's limit, timed in turn: multiply-adds on registers, or a plain copy\n")?;
+        output::line(
+            "each timed in turn with the adapter's limit, multiply-adds on registers or a plain copy; medians\n",
+        )?;
     }
     let yardstick = Yardstick::new(&gpu)?;
     let clock = if args.wall { Clock::Host } else { Clock::of(&gpu) };
@@ -151,13 +153,12 @@ fn read(path: &Path) -> Result<Results, CliError> {
 }
 
 fn print(measured: &Measurement, before: Option<&Results>) -> Result<(), CliError> {
-    let Measurement { name, kernel, seconds, flops, bytes, limits } = measured;
-    let (arithmetic, memory) = (measured.arithmetic_share(), measured.memory_share());
+    let Measurement { name, kernel, seconds, flops, bytes, limits, shares } = measured;
     // What the kernel is bound by.
-    let limit = if arithmetic > memory {
-        format!("{:>4.0} % of {:.1} GFLOP/s", 100.0 * arithmetic, limits.flops / 1e9)
+    let limit = if shares.flops > shares.bytes {
+        format!("{:>4.0} % of the limit, {:.1} GFLOP/s", 100.0 * shares.flops, limits.flops / 1e9)
     } else {
-        format!("{:>4.0} % of {:.1} GB/s", 100.0 * memory, limits.bytes / 1e9)
+        format!("{:>4.0} % of the limit, {:.1} GB/s", 100.0 * shares.bytes, limits.bytes / 1e9)
     };
     let ratio = before.map(|before| match before.cases.iter().find(|case| case.name == *name) {
         Some(case) => format!("  {:.2} x as fast", case.seconds / seconds),
