@@ -18,7 +18,7 @@ fn batchnorm_pool(criterion: &mut Criterion) {
     let gpu = support::open();
     let (batch, height, width, channels) = (16, 32, 32, 256);
     let pool = MaxPool { batch, height, width, channels };
-    let rows = batch * height * width;
+    let (rows, windows) = (batch * height * width, pool.windows());
     let norm = BatchNorm { rows, channels };
     let bytes = 4 * u64::from(rows) * u64::from(channels);
     let mut lab = Lab::new(&gpu);
@@ -26,7 +26,7 @@ fn batchnorm_pool(criterion: &mut Criterion) {
     let vectors = 8 * u64::from(channels);
     let (x, h, dx, maxima) = (tensor(bytes), tensor(bytes), tensor(bytes), tensor(bytes / 4));
     let (saved, affine, daffine) = (tensor(vectors), tensor(vectors), tensor(vectors));
-    let workspace = tensor(norm.workspace_bytes().max(pool.activated_workspace_bytes(rows, rows)));
+    let workspace = tensor(norm.workspace_bytes().max(windows.workspace_bytes()));
     let activation = Activation::Relu;
     let one = Pooled { x, norm: Some([saved, affine]), activation };
     let single = Normalised { y: x, saved, affine, activation };
@@ -43,8 +43,8 @@ fn batchnorm_pool(criterion: &mut Criterion) {
     backward.extend(norm.backward(single, upstream, daffine, workspace));
     measure("backward, single kernels", 3 * bytes + bytes / 2, &backward);
     let backward = [
-        pool.activated_sums(RowChunk::whole(rows), rows, one, maxima, workspace),
-        pool.activated_finish(rows, rows, workspace, daffine),
+        pool.activated_sums(windows, RowChunk::whole(windows.rows), one, maxima, workspace),
+        windows.backward_finish(windows.rows, workspace, daffine),
         pool.activated_input(one, maxima, Some(daffine), rows, dx),
     ];
     measure("backward", 3 * bytes + bytes / 2, &backward);

@@ -53,6 +53,16 @@ impl Effort {
     pub const THOROUGH: Self = Self { runs: 5, seconds: 0.5 };
     /// For telling the fast from the slow.
     pub const QUICK: Self = Self { runs: 2, seconds: 0.05 };
+
+    /// Calls `run`, which says how many seconds it took, as often as that comes to.
+    fn spend(self, mut run: impl FnMut() -> Result<f64, GpuError>) -> Result<(), GpuError> {
+        let (mut runs, mut spent) = (0, 0.0);
+        while runs < self.runs || (spent < self.seconds && runs < MOST_RUNS) {
+            spent += run()?;
+            runs += 1;
+        }
+        Ok(())
+    }
 }
 
 /// What an adapter gives at most, or a part of it.
@@ -149,10 +159,8 @@ impl<'g> Yardstick<'g> {
         let (multiply_add, flops) = self.multiply_add((as_long as u32).min(MOST_ROUNDS))?;
 
         let (mut times, mut limits, mut shares) = (Vec::new(), Vec::new(), Vec::new());
-        let start = std::time::Instant::now();
-        while times.len() < Effort::THOROUGH.runs
-            || (start.elapsed().as_secs_f64() < Effort::THOROUGH.seconds && times.len() < MOST_RUNS)
-        {
+        Effort::THOROUGH.spend(|| {
+            let start = std::time::Instant::now();
             let bytes = 2.0 * f64::from(COPY_BYTES) / run_seconds(self.gpu, &self.copy, self.clock)?;
             // The copy has emptied the caches; multiply-adds on registers leave them as they are.
             run_seconds(self.gpu, &program, clock)?;
@@ -164,7 +172,8 @@ impl<'g> Yardstick<'g> {
             shares.push(Limits { flops: share(case.flops, now.flops), bytes: share(case.bytes, now.bytes) });
             limits.push(now);
             times.push(seconds);
-        }
+            Ok(start.elapsed().as_secs_f64())
+        })?;
         Ok(Measurement {
             name: case.name.clone(),
             kernel: kernels.join(" + "),
@@ -195,12 +204,11 @@ pub fn seconds(gpu: &Gpu, case: &Case, clock: Clock, effort: Effort) -> Result<f
     let program = lab.program(dispatches)?;
     run_seconds(gpu, &program, clock)?;
     let mut times = Vec::new();
-    let mut spent = 0.0;
-    while times.len() < effort.runs || (spent < effort.seconds && times.len() < MOST_RUNS) {
+    effort.spend(|| {
         let seconds = run_seconds(gpu, &program, clock)?;
-        spent += seconds;
         times.push(seconds);
-    }
+        Ok(seconds)
+    })?;
     Ok(median(times))
 }
 

@@ -60,40 +60,29 @@ impl MaxPool {
         h.into_iter().fold(dispatch, Dispatch::writes)
     }
 
-    /// The partial sums of the gradients of gamma and beta, of one chunk of the pixels of which `of.x` and `dmaxima`, the
-    /// gradient of the maxima, are this pooling's part; [`Self::activated_finish`] adds them up.
+    /// All windows, with those that the map's edge cuts off, as the rows of a norm: those that the sums of the way back go over,
+    /// with the workspace and the end ([`BatchNorm::backward_finish`]) of such sums.
+    pub fn windows(&self) -> BatchNorm {
+        let [h, w] = self.all_windows();
+        BatchNorm { rows: self.batch * h * w, channels: self.channels }
+    }
+
+    /// The partial sums of the gradients of gamma and beta over one chunk of `all` windows: `of.x` and `dmaxima`, the gradient of
+    /// the maxima, are this pooling's part.
     pub fn activated_sums(
         &self,
+        all: BatchNorm,
         chunk: RowChunk,
-        all_rows: u32,
         of: Pooled,
         dmaxima: Slice,
         workspace: Slice,
     ) -> Dispatch {
-        let chunked = self.sums(all_rows, chunk.size);
-        let (sweep, first_slot) = chunked.chunk(chunk.index);
+        let (sweep, first_slot) = Sweep::chunked(all.rows, all.channels, chunk.size).chunk(chunk.index);
         let params = Params { first_slot, ..self.params(sweep, self.all_windows()) };
         self.dispatch("batchnorm and max pool sums", "sums", &of, sweep, params)
             .loads(dmaxima)
             .writes(workspace)
             .flops(7 * self.elements())
-    }
-
-    /// The gradients of gamma and beta to `daffine` (`[dgamma | dbeta]`), from the sums of all chunks of `chunk_rows` of the
-    /// `all_rows` pixels.
-    pub fn activated_finish(&self, all_rows: u32, chunk_rows: u32, workspace: Slice, daffine: Slice) -> Dispatch {
-        let windows = self.windows_of(all_rows);
-        BatchNorm { rows: windows, channels: self.channels }.backward_finish(
-            self.windows_of(chunk_rows),
-            workspace,
-            daffine,
-        )
-    }
-
-    /// Bytes of the workspace of the sums of all chunks of `chunk_rows` of `all_rows` pixels.
-    pub fn activated_workspace_bytes(&self, all_rows: u32, chunk_rows: u32) -> u64 {
-        let sweep = self.sums(all_rows, chunk_rows);
-        u64::from(sweep.slots().max(1)) * u64::from(sweep.groups) * 32
     }
 
     /// Writes the gradient of `of.x` to all of `dx`, from that of the maxima; with a normalisation also from `daffine`, the sums
@@ -106,9 +95,8 @@ impl MaxPool {
         all_rows: u32,
         dx: Slice,
     ) -> Dispatch {
-        let windows = self.all_windows();
-        let sweep = Sweep::of_windows(self.batch * windows[0] * windows[1], self.channels);
-        let params = Params { all_rows, ..self.params(sweep, windows) };
+        let sweep = Sweep::of_windows(self.windows().rows, self.channels);
+        let params = Params { all_rows, ..self.params(sweep, self.all_windows()) };
         self.dispatch("batchnorm and max pool backward", "input", &of, sweep, params)
             .loads(dmaxima)
             .reads(daffine.unwrap_or(of.x))
@@ -119,16 +107,6 @@ impl MaxPool {
     /// Windows along each axis, with those that the map's edge cuts off.
     fn all_windows(&self) -> [u32; 2] {
         [self.height.div_ceil(2), self.width.div_ceil(2)]
-    }
-
-    /// All windows of so many pixels of whole maps.
-    fn windows_of(&self, rows: u32) -> u32 {
-        let [h, w] = self.all_windows();
-        rows.checked_div(self.height * self.width).unwrap_or(0) * h * w
-    }
-
-    fn sums(&self, all_rows: u32, chunk_rows: u32) -> Sweep {
-        Sweep::chunked(self.windows_of(all_rows), self.channels, self.windows_of(chunk_rows))
     }
 
     fn elements(&self) -> u64 {

@@ -64,6 +64,12 @@ pub struct Activated {
 }
 
 impl Activated {
+    /// Its norm as the kernels take it, if it has one.
+    pub fn normalised(&self) -> Option<Normalised> {
+        let (place, saved) = (self.what.norm?, self.saved?);
+        Some(Normalised { y: self.x, saved, affine: place.affine, activation: self.what.activation })
+    }
+
     /// The same without its activation.
     pub fn linear(self) -> Self {
         Self { what: Activate { activation: Activation::None, ..self.what }, ..self }
@@ -103,10 +109,10 @@ impl Builder<'_> {
 
     /// What is applied to each row, from its statistics on, to `out`.
     pub fn emit_applied(&mut self, of: &Activated, residual: Option<Slice>, out: Slice) {
-        let Activated { what: Activate { norm: place, activation, shape, .. }, x, saved } = *of;
+        let Activated { what: Activate { activation, shape, .. }, x, .. } = *of;
         let [rows, channels] = self.matrix(shape);
         let per_sample = rows / self.batch;
-        let of = place.zip(saved).map(|(place, saved)| Normalised { y: x, saved, affine: place.affine, activation });
+        let of = of.normalised();
         self.emit_by_sample(move |part| {
             let norm = BatchNorm { rows: part.samples * per_sample, channels };
             let (x, out) = (part.of(x), part.of(out));
@@ -193,10 +199,9 @@ impl Builder<'_> {
     /// The same for [few rows](Activate::has_few_rows), with a gradient from `sender` beside the dense one, which is still to
     /// be added up where there are `parts`.
     pub fn backward_few(&mut self, of: &Activated, upstream: Upstream, parts: Option<Parts>, sender: Sender) {
-        let (Some(place), Some(saved)) = (of.what.norm, of.saved) else { return };
+        let (Some(place), Some(normalised)) = (of.what.norm, of.normalised()) else { return };
         let Some(derived) = place.gradient else { return };
         let [rows, channels] = self.matrix(of.what.shape);
-        let normalised = Normalised { y: of.x, saved, affine: place.affine, activation: of.what.activation };
         let bytes = match sender {
             Sender::Classifier(Classifier { bias, scores, .. }) => bias + 4 * u64::from(scores),
             Sender::Nobody | Sender::Second(_) => place.affine.bytes,
@@ -247,8 +252,7 @@ impl Builder<'_> {
         upstream: Upstream,
         name: &str,
     ) -> Option<(Normalised, Slice)> {
-        let (place, saved) = (of.what.norm?, of.saved?);
-        let normalised = Normalised { y: of.x, saved, affine: place.affine, activation: of.what.activation };
+        let (place, normalised) = (of.what.norm?, of.normalised()?);
         let daffine = self.norm_gradient(place, norm.channels, name);
         let workspace = self.scratch(name, "norm gradient partials", self.norm_workspace_bytes(norm));
         let per_sample = norm.rows / self.batch;
@@ -266,7 +270,7 @@ impl Builder<'_> {
     }
 
     /// Room for a norm's partial sums, in however many parts the batch comes.
-    fn norm_workspace_bytes(&self, norm: BatchNorm) -> u64 {
+    pub fn norm_workspace_bytes(&self, norm: BatchNorm) -> u64 {
         norm.workspace_bytes().max(norm.chunked_workspace_bytes(norm.rows / self.batch))
     }
 

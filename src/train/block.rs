@@ -121,6 +121,7 @@ impl Builder<'_> {
                 Mode::Evaluate | Mode::Inspect => self.heads_evaluate(block, a),
             };
         }
+        self.pool_late(&pass, mode);
         if mode == Mode::Inspect {
             self.keep_views(block, pass.a.unwrap_or(pass.out));
         }

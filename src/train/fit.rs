@@ -8,7 +8,7 @@
 //! the batch, of half of it, and so on.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::gpu::{Access, Dispatch, Stage, TensorId};
@@ -445,8 +445,10 @@ impl<'s> Choices<'s> {
             let runs = runs(&structure.flow, stage, &kept).ok()?;
             Some(Choice { chosen, kept, runs })
         };
-        let all = (0..1u32 << optional).filter_map(choice).collect();
-        Self { structure, stage, all, flops: HashMap::new() }
+        let all: Vec<Choice> = (0..1u32 << optional).filter_map(choice).collect();
+        let done = all.iter().flat_map(|choice| choice.runs.by_rank.iter().flatten());
+        let flops = done.map(|&work| (work, structure.flow.works[work].flops())).collect();
+        Self { structure, stage, all, flops }
     }
 
     /// Counts what works do that come in parts of `chunk` samples of `batch`. It may be more than for all at once: convolutions
@@ -454,20 +456,15 @@ impl<'s> Choices<'s> {
     fn count_parts_of(&mut self, chunk: u32, batch: u32, tensors: &mut TensorTable) {
         let before = tensors.infos().len();
         let works = &self.structure.flow.works;
-        let done: BTreeSet<usize> =
-            self.all.iter().flat_map(|choice| choice.runs.by_rank.iter().flatten()).copied().collect();
-        for index in done {
-            let work = &works[index];
-            let of = |samples: u32, tensors: &mut TensorTable| -> u64 {
+        for (&work, flops) in self.flops.iter_mut().filter(|(work, _)| works[**work].splits) {
+            let mut of = |samples: u32| -> u64 {
                 let part = Part::new(0, [samples, chunk], tensors, &[]);
-                work.of(part).iter().map(|dispatch| dispatch.flops).sum()
+                works[work].of(part).iter().map(|dispatch| dispatch.flops).sum()
             };
-            let count = |tensors: &mut TensorTable| match (work.splits && chunk < batch, batch % chunk) {
-                (false, _) => work.flops(),
-                (true, 0) => u64::from(batch / chunk) * of(chunk, tensors),
-                (true, rest) => u64::from(batch / chunk) * of(chunk, tensors) + of(rest, tensors),
-            };
-            self.flops.insert(index, count(tensors));
+            *flops = u64::from(batch / chunk) * of(chunk);
+            if !batch.is_multiple_of(chunk) {
+                *flops += of(batch % chunk);
+            }
         }
         tensors.truncate(before);
     }

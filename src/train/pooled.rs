@@ -9,6 +9,7 @@ use super::activated::Activated;
 use super::block::{BlockPass, WithHeads};
 use super::build::Builder;
 use super::plan::Mode;
+use super::work::Part;
 
 impl Builder<'_> {
     /// Whether nothing stands between a block's activation and what comes next.
@@ -45,7 +46,7 @@ impl Builder<'_> {
         (pass.behind, pass.a, pass.out) = (Some(behind), h, out);
     }
 
-    /// The maxima that [`Self::activate_and_pool`] has left for behind the heads.
+    /// Behind the heads: the maxima that [`Self::activate_and_pool`] has left for then.
     pub fn pool_late(&mut self, pass: &BlockPass, mode: Mode) {
         let (Some(behind), Some(pool), Some(_)) = (pass.behind, pass.pooled, pass.a) else { return };
         if mode == Mode::Train {
@@ -66,25 +67,25 @@ impl Builder<'_> {
     /// Backward from the gradient of the maxima to that of the map's output. The norm's own gradients go to its arena.
     pub fn backward_pooled(&mut self, behind: &Activated, pool: MaxPool, dmaxima: Slice, name: &str) -> Slice {
         let (of, shape) = (pooled(behind), behind.what.shape);
-        let [rows, _] = self.matrix(shape);
-        let per_sample = rows / self.batch;
-        let part_of = move |part: &mut super::work::Part<'_>| {
+        let part_of = move |part: &mut Part<'_>| {
             let pool = MaxPool { batch: part.samples, ..pool };
             (pool, Pooled { x: part.of(of.x), ..of }, part.of(dmaxima))
         };
         let daffine = behind.what.norm.map(|place| {
+            let windows = pool.windows();
+            let per_sample = windows.rows / self.batch;
             let daffine = self.norm_gradient(place, pool.channels, name);
-            let bytes = [rows, per_sample].map(|chunk| pool.activated_workspace_bytes(rows, chunk));
-            let workspace = self.scratch(name, "norm gradient partials", bytes[0].max(bytes[1]));
+            let workspace = self.scratch(name, "norm gradient partials", self.norm_workspace_bytes(windows));
             self.emit_by_sample(move |part| {
                 let (pool, of, dmaxima) = part_of(part);
-                vec![pool.activated_sums(part.rows(per_sample), rows, of, dmaxima, workspace)]
+                vec![pool.activated_sums(windows, part.rows(per_sample), of, dmaxima, workspace)]
             });
             self.emit_behind_parts(move |part| {
-                vec![pool.activated_finish(rows, part.rows(per_sample).size, workspace, daffine)]
+                vec![windows.backward_finish(part.rows(per_sample).size, workspace, daffine)]
             });
             daffine
         });
+        let [rows, _] = self.matrix(shape);
         let dx = self.activation(format!("{name}.dy"), self.elements(shape));
         self.emit_by_sample(move |part| {
             let (pool, of, dmaxima) = part_of(part);
@@ -95,7 +96,6 @@ impl Builder<'_> {
 }
 
 fn pooled(behind: &Activated) -> Pooled {
-    let affine = behind.what.norm.map(|place| place.affine);
-    let norm = behind.saved.zip(affine).map(|(saved, affine)| [saved, affine]);
+    let norm = behind.normalised().map(|of| [of.saved, of.affine]);
     Pooled { x: behind.x, norm, activation: behind.what.activation }
 }

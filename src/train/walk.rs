@@ -82,7 +82,6 @@ impl Builder<'_> {
                 Op::Tap(unit) => tape.push(self.tap(unit, shape, at, mode)),
                 Op::MaxPool => match tape.last() {
                     Some(Pass::Block(done)) if done.pooled.is_some() => {
-                        self.pool_late(done, mode);
                         let kept = done.pooled.zip(done.a);
                         tape.extend(kept.map(|(pool, x)| Pass::MaxPool { pool, x }));
                     }

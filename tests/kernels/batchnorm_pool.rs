@@ -99,29 +99,26 @@ impl Case {
 
     /// Backward, the sums in chunks of so many samples.
     fn backward(&self, lab: &mut FencedLab, of: &Tensors, chunk: u32) -> Vec<Dispatch> {
-        let per_sample = self.pool.height * self.pool.width;
-        let (rows, chunk_rows) = (self.rows(), chunk * per_sample);
+        let windows = self.pool.windows();
+        let size = chunk * windows.rows / self.pool.batch;
         let mut all = Vec::new();
         if self.norm {
-            let workspace = lab.poisoned(self.pool.activated_workspace_bytes(rows, chunk_rows));
+            let workspace = lab.poisoned(windows.chunked_workspace_bytes(size));
             for (index, first) in (0..self.pool.batch).step_by(chunk as usize).enumerate() {
                 let samples = chunk.min(self.pool.batch - first);
-                let part = |slice: Slice, floats: usize| {
-                    let bytes = 4 * floats as u64 / u64::from(self.pool.batch);
-                    Slice {
-                        offset: slice.offset + u64::from(first) * bytes,
-                        bytes: u64::from(samples) * bytes,
-                        ..slice
-                    }
+                // A part of a tensor need not begin where a binding may: it is a tensor of its own.
+                let mut part = |values: Vec<f32>| {
+                    let of_sample = values.len() / self.pool.batch as usize;
+                    lab.tensor(&values[first as usize * of_sample..][..samples as usize * of_sample])
                 };
+                let (x, dmaxima) = (part(self.x()), part(self.dmaxima()));
                 let pool = MaxPool { batch: samples, ..self.pool };
-                let chunk = RowChunk { size: chunk_rows, index: index as u32 };
-                let of_part = Pooled { x: part(of.of.x, self.len()), ..of.of };
-                all.push(pool.activated_sums(chunk, rows, of_part, part(of.dmaxima, self.windows()), workspace));
+                let chunk = RowChunk { size, index: index as u32 };
+                all.push(pool.activated_sums(windows, chunk, Pooled { x, ..of.of }, dmaxima, workspace));
             }
-            all.push(self.pool.activated_finish(rows, chunk_rows, workspace, of.daffine));
+            all.push(windows.backward_finish(size, workspace, of.daffine));
         }
-        all.push(self.pool.activated_input(of.of, of.dmaxima, self.norm.then_some(of.daffine), rows, of.dx));
+        all.push(self.pool.activated_input(of.of, of.dmaxima, self.norm.then_some(of.daffine), self.rows(), of.dx));
         all
     }
 
