@@ -11,7 +11,7 @@ struct Params {
     m: u32,
     n4: u32,            // vec4s in a row of C
     k: u32,
-    chunk: u32,         // k of one part, a multiple of 8
+    chunk: u32,         // k of one part, a multiple of 4
     column_tiles: u32,
     across: u32,        // invocations with the same rows, of the direct family
     scale_a: f32,       // see element_f16.wgsl
