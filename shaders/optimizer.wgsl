@@ -18,15 +18,10 @@ const ADAM_EPS: f32 = 1e-8;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-// Everything here is read once: copies of it would cost more than they save, wherever they are read from.
-@group(0) @binding(2) var<storage, read> gradients: array<vec4<f32>>;
+// Binding 2 are the gradients. Updated are, from binding 4 on, the values, the velocity of momentum or Adam's first moment, the
+// second moment and its running maximum.
 // Partial sums of squares, one a workgroup.
 @group(0) @binding(3) var<storage, read_write> squares: array<f32>;
-@group(0) @binding(4) var<storage, read_write> values: array<vec4<f32>>;
-// Velocity of momentum, or Adam's first moment; second moment; its running maximum.
-@group(0) @binding(5) var<storage, read_write> first_moment: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> second_moment: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> largest_moment: array<vec4<f32>>;
 
 struct Tile {
     begin: u32,
@@ -70,10 +65,10 @@ fn sgd(
     let range = tile(group, groups);
     var sum = vec4<f32>(0.0);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
-        let value = values[i];
-        let gradient = gradients[i];
+        let value = values(i);
+        let gradient = gradients(i);
         sum += squared(i, gradient);
-        values[i] = value - lr * decayed(gradient, value);
+        values_buffer[i] = value - lr * decayed(gradient, value);
     }
     close(range, local, sum);
 }
@@ -89,12 +84,12 @@ fn momentum(
     let range = tile(group, groups);
     var sum = vec4<f32>(0.0);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
-        let value = values[i];
-        let gradient = gradients[i];
+        let value = values(i);
+        let gradient = gradients(i);
         sum += squared(i, gradient);
-        let velocity = params.momentum * first_moment[i] + decayed(gradient, value);
-        first_moment[i] = velocity;
-        values[i] = value - lr * velocity;
+        let velocity = params.momentum * first_moment(i) + decayed(gradient, value);
+        first_moment_buffer[i] = velocity;
+        values_buffer[i] = value - lr * velocity;
     }
     close(range, local, sum);
 }
@@ -110,7 +105,7 @@ fn adam_rate() -> Rate {
 }
 
 fn adam_update(rate: Rate, i: u32, value: vec4<f32>, m: vec4<f32>, v: vec4<f32>) {
-    values[i] = value - rate.size * m / (sqrt(v) * rate.scale + ADAM_EPS);
+    values_buffer[i] = value - rate.size * m / (sqrt(v) * rate.scale + ADAM_EPS);
 }
 
 @compute @workgroup_size(THREADS)
@@ -123,14 +118,14 @@ fn adam(
     let range = tile(group, groups);
     var sum = vec4<f32>(0.0);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
-        let value = values[i];
-        let gradient = gradients[i];
+        let value = values(i);
+        let gradient = gradients(i);
         sum += squared(i, gradient);
         let g = decayed(gradient, value);
-        let m = B1 * first_moment[i] + (1.0 - B1) * g;
-        let v = B2 * second_moment[i] + (1.0 - B2) * (g * g);
-        first_moment[i] = m;
-        second_moment[i] = v;
+        let m = B1 * first_moment(i) + (1.0 - B1) * g;
+        let v = B2 * second_moment(i) + (1.0 - B2) * (g * g);
+        first_moment_buffer[i] = m;
+        second_moment_buffer[i] = v;
         adam_update(rate, i, value, m, v);
     }
     close(range, local, sum);
@@ -147,16 +142,16 @@ fn amsgrad(
     let range = tile(group, groups);
     var sum = vec4<f32>(0.0);
     for (var i = range.begin + local; i < range.end; i += THREADS) {
-        let value = values[i];
-        let gradient = gradients[i];
+        let value = values(i);
+        let gradient = gradients(i);
         sum += squared(i, gradient);
         let g = decayed(gradient, value);
-        let m = B1 * first_moment[i] + (1.0 - B1) * g;
-        let v = B2 * second_moment[i] + (1.0 - B2) * (g * g);
-        let largest = max(largest_moment[i], v);
-        first_moment[i] = m;
-        second_moment[i] = v;
-        largest_moment[i] = largest;
+        let m = B1 * first_moment(i) + (1.0 - B1) * g;
+        let v = B2 * second_moment(i) + (1.0 - B2) * (g * g);
+        let largest = max(largest_moment(i), v);
+        first_moment_buffer[i] = m;
+        second_moment_buffer[i] = v;
+        largest_moment_buffer[i] = largest;
         adam_update(rate, i, value, m, largest);
     }
     close(range, local, sum);

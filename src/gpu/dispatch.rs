@@ -208,6 +208,8 @@ pub struct Dispatch {
     pub workgroups: [u32; 3],
     /// Floating-point operations it does, for plans and benchmarks (multiply and add count as two).
     pub flops: u64,
+    /// Whether it reads each of its inputs once, see [`Mirroring`](super::Mirroring).
+    pub once: bool,
 }
 
 impl Dispatch {
@@ -215,7 +217,7 @@ impl Dispatch {
     pub fn new<P: Pod>(label: &'static str, pipeline: Pipeline, params: &P, workgroups: [u32; 3]) -> Self {
         let mut bytes = bytemuck::bytes_of(params).to_vec();
         bytes.resize(bytes.len().next_multiple_of(16), 0);
-        Self { label, pipeline, bindings: Vec::new(), params: bytes, workgroups, flops: 0 }
+        Self { label, pipeline, bindings: Vec::new(), params: bytes, workgroups, flops: 0, once: false }
     }
 
     /// Binds the next tensor for reading.
@@ -293,6 +295,13 @@ impl Dispatch {
     pub(super) fn inputs_in_panels(&self) -> Vec<u32> {
         let in_panels = |&(_, slot, _): &(u32, Slot, Slice)| matches!(slot, Slot::Mirror { form: Form::Panels(_) });
         self.slots().iter().filter(|slot| in_panels(slot)).map(|&(binding, ..)| binding).collect()
+    }
+
+    /// Notes that it reads each of its inputs once.
+    #[must_use]
+    pub fn reading_once(mut self) -> Self {
+        self.once = true;
+        self
     }
 
     /// Notes how much arithmetic it does.

@@ -5,7 +5,8 @@
 use std::cell::RefCell;
 
 use super::{
-    BufferSpan, Dispatch, Gpu, GpuError, Mirror, Program, Readback, Slice, Stage, StageTime, TensorId, schedule,
+    BufferSpan, Dispatch, Gpu, GpuError, Mirror, Mirroring, Program, Readback, Slice, Stage, StageTime, TensorId,
+    schedule,
 };
 
 /// Tensors of one experiment on one device.
@@ -13,19 +14,21 @@ use super::{
 pub struct Lab<'gpu> {
     gpu: &'gpu Gpu,
     buffers: Vec<wgpu::Buffer>,
-    mirrored: bool,
+    mirroring: Mirroring,
     mirrors: RefCell<Vec<Mirror>>,
 }
 
 impl<'gpu> Lab<'gpu> {
     /// An empty bench.
     pub fn new(gpu: &'gpu Gpu) -> Self {
-        Self { gpu, buffers: Vec::new(), mirrored: gpu.prefers_mirrors(), mirrors: RefCell::default() }
+        let mut lab = Self { gpu, buffers: Vec::new(), mirroring: Mirroring::Off, mirrors: RefCell::default() };
+        lab.set_mirrored(gpu.prefers_mirrors());
+        lab
     }
 
     /// From now on dispatches read their inputs from mirrors, or do not, whatever the device prefers.
     pub fn set_mirrored(&mut self, mirrored: bool) {
-        self.mirrored = mirrored;
+        self.mirroring = if mirrored { Mirroring::All } else { Mirroring::Off };
     }
 
     /// A tensor holding `values` (`f32`, `u32`, any plain type).
@@ -62,7 +65,7 @@ impl<'gpu> Lab<'gpu> {
     pub fn program(&self, dispatches: Vec<Dispatch>) -> Result<Program, GpuError> {
         let mut stages = vec![Stage::new("lab", dispatches)];
         let mut mirrors = self.mirrors.borrow_mut();
-        for (number, span) in schedule(&mut stages, self.mirrored).iter().enumerate() {
+        for (number, span) in schedule(&mut stages, self.mirroring).iter().enumerate() {
             match mirrors.get(number) {
                 Some(mirror) if mirror.sheet().holds(span.sheet()) => {}
                 Some(_) => mirrors[number] = Mirror::new(self.gpu, span.sheet())?,

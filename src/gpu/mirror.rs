@@ -145,10 +145,41 @@ impl MirrorSpan {
     }
 }
 
-/// Lets the dispatches of `stages` read their inputs from mirrors, where `mirrored` and where all of them fit. Puts the
+/// Which dispatches read their inputs from mirrors. The same bits come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mirroring {
+    /// None: buffers load as fast.
+    Off,
+    /// Those that read some of it more than once.
+    Rereading,
+    /// Those too that read [once](Dispatch::reading_once) what they read.
+    All,
+}
+
+impl Mirroring {
+    /// The fastest on a software driver. With AVX-512 it puts what a lane loads into the vector within registers, and a copy to
+    /// be read once costs more than it saves; without, it saves half of an update's time.
+    pub fn of_software() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return Self::Rereading;
+        }
+        Self::All
+    }
+
+    fn covers(self, dispatch: &Dispatch) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Rereading => !dispatch.once,
+            Self::All => true,
+        }
+    }
+}
+
+/// Lets the dispatches of `stages` read their inputs from mirrors, those of `mirroring` and where all inputs fit. Puts the
 /// refreshes that this needs into the stages, each with a texture of its own, and returns the textures' lives, by number.
 /// Textures whose lives do not meet may be one.
-pub fn schedule(stages: &mut [Stage], mirrored: bool) -> Vec<MirrorSpan> {
+pub fn schedule(stages: &mut [Stage], mirroring: Mirroring) -> Vec<MirrorSpan> {
     read_in_one_way(stages);
     let mut spans: Vec<MirrorSpan> = Vec::new();
     let mut fresh: Vec<usize> = Vec::new();
@@ -156,7 +187,7 @@ pub fn schedule(stages: &mut [Stage], mirrored: bool) -> Vec<MirrorSpan> {
     for stage in stages {
         stage.refreshes.clear();
         for (before, dispatch) in stage.dispatches.iter_mut().enumerate() {
-            dispatch.pipeline.texels = mirrored && can_mirror(dispatch);
+            dispatch.pipeline.texels = mirroring.covers(dispatch) && can_mirror(dispatch);
             for (slice, form) in dispatch.mirrors() {
                 let same = |span: &MirrorSpan| (span.slice, span.form) == (slice, form);
                 if let Some(&texture) = fresh.iter().find(|&&texture| same(&spans[texture])) {
@@ -320,7 +351,7 @@ mod tests {
             Stage::new("a", vec![dispatch().loads(x).writes(other), dispatch().loads(x).loads(high)]),
             Stage::new("b", vec![dispatch().loads(x), dispatch().writes(low), dispatch().loads(x).loads(high)]),
         ];
-        let spans = schedule(&mut stages, true);
+        let spans = schedule(&mut stages, Mirroring::All);
         let lives: Vec<_> = spans.iter().map(|span| (span.slice, span.lifetime.clone())).collect();
         assert_eq!(lives, [(x, 0..=2), (high, 1..=4), (x, 4..=4)]);
         let refreshed = |stage: &Stage| stage.refreshes.iter().map(|r| (r.before, r.texture)).collect::<Vec<_>>();
@@ -331,13 +362,14 @@ mod tests {
     #[test]
     fn what_does_not_fit_or_is_not_wanted_stays_in_its_buffer() {
         let (large, small) = (slice(0, 0, (128 << 20) + 16), slice(1, 0, 64));
-        for (dispatch, mirrored) in [
-            (dispatch().loads(large).loads(small), true),
-            (dispatch().loads(small), false),
-            (dispatch().reads(small), true),
+        for (dispatch, mirroring) in [
+            (dispatch().loads(large).loads(small), Mirroring::All),
+            (dispatch().loads(small), Mirroring::Off),
+            (dispatch().reads(small), Mirroring::All),
+            (dispatch().loads(small).reading_once(), Mirroring::Rereading),
         ] {
             let mut stages = vec![Stage::new("a", vec![dispatch])];
-            assert_eq!(schedule(&mut stages, mirrored), []);
+            assert_eq!(schedule(&mut stages, mirroring), []);
             assert!(!stages[0].dispatches[0].pipeline.texels);
         }
     }
@@ -380,13 +412,13 @@ mod tests {
         let matrices = [slice(0, 0, 1024 * 4096), slice(1, 0, 1024 * 4096)];
         let [first, second] = matrices.map(|matrix| dispatch().loads(matrix).with_matrix(1, shape));
         let mut stages = vec![Stage::new("a", vec![first, second, dispatch().loads(matrices[1])])];
-        let spans = schedule(&mut stages, true);
+        let spans = schedule(&mut stages, Mirroring::All);
         let forms: Vec<_> = spans.iter().map(|span| (span.slice, span.form)).collect();
         assert_eq!(forms, [(matrices[0], Form::Panels(shape)), (matrices[1], Form::Lines)]);
         let panels =
             |stages: &[Stage]| stages[0].dispatches.iter().map(|d| d.pipeline.panels.clone()).collect::<Vec<_>>();
         assert_eq!(panels(&stages), [vec![1], vec![], vec![]]);
-        assert_eq!(schedule(&mut stages, false), []);
+        assert_eq!(schedule(&mut stages, Mirroring::Off), []);
         assert_eq!(panels(&stages), [[0u32; 0]; 3]);
     }
 }

@@ -25,7 +25,7 @@ pub use dispatch::{
 pub use error::GpuError;
 pub use input::Input;
 pub use lab::Lab;
-pub use mirror::{Form, Matrix, Mirror, MirrorSpan, Refresh, Sheet, schedule};
+pub use mirror::{Form, Matrix, Mirror, MirrorSpan, Mirroring, Refresh, Sheet, schedule};
 pub use program::{BufferSpan, MIRROR, Program, Stage, StageTime, uniform_bytes};
 pub use transfer::{Part, Readback, UploadRing, UploadSlot};
 

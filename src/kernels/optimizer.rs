@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::step::STEP;
 use super::{COMMON, WORKGROUP_SUM};
-use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
+use crate::gpu::{Dispatch, Input, Pipeline, Shader, Slice, grid};
 
 /// The update rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,8 +65,17 @@ struct Params {
     trunk: u32,
 }
 
-const SHADER: Shader =
-    Shader::new("optimizer", &[COMMON, STEP, WORKGROUP_SUM, include_str!("../../shaders/optimizer.wgsl")]);
+const SHADER: Shader = Shader::with_inputs(
+    "optimizer",
+    &[
+        Input::new(2, "gradients"),
+        Input::updated(4, "values"),
+        Input::updated(5, "first_moment"),
+        Input::updated(6, "second_moment"),
+        Input::updated(7, "largest_moment"),
+    ],
+    &[COMMON, STEP, WORKGROUP_SUM, include_str!("../../shaders/optimizer.wgsl")],
+);
 const THREADS: u32 = 64;
 /// vec4s that an invocation updates.
 const PER_THREAD: u32 = 8;
@@ -118,10 +127,11 @@ impl Optimizer {
         let groups = grid(self.partials());
         let dispatch = Dispatch::new("update", pipeline(self.kind.entry()), &uniform, groups)
             .reads(step)
-            .reads(grads)
+            .loads(grads)
             .writes(squares)
-            .writes(params)
-            .flops(14 * u64::from(self.len));
-        Some(state.iter().fold(dispatch, |dispatch, slice| dispatch.writes(*slice)))
+            .updates(params)
+            .flops(14 * u64::from(self.len))
+            .reading_once();
+        Some(state.iter().fold(dispatch, |dispatch, slice| dispatch.updates(*slice)))
     }
 }

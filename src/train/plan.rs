@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::gpu::{MirrorSpan, Stage, TensorId, schedule, uniform_bytes};
+use crate::gpu::{MirrorSpan, Mirroring, Stage, TensorId, schedule, uniform_bytes};
 
 use super::build::Steps;
 use super::fit::{self, Fitted, Fitting, Goal, Limit};
@@ -64,13 +64,13 @@ impl Plan {
         };
         let most = network.goal.bounds.max_buffer;
         let least_flops = steps.iter().flat_map(|stage| &stage.works).map(Work::flops).sum();
-        let (Fitted { mut stages, tensors, chunks }, mirrored) =
-            fit(network, steps, tensors, batch, |fitted, mirrored| {
+        let (Fitted { mut stages, tensors, chunks }, mirroring) =
+            fit(network, steps, tensors, batch, |fitted, mirroring| {
                 let mut pool = pool.clone();
-                lay_out(&mut fitted.stages.clone(), &fitted.tensors, mirrored, most, &mut pool);
+                lay_out(&mut fitted.stages.clone(), &fitted.tensors, mirroring, most, &mut pool);
                 pool.total_bytes() + pool.uniform_bytes
             })?;
-        let (places, mirrors) = lay_out(&mut stages, &tensors, mirrored, most, pool);
+        let (places, mirrors) = lay_out(&mut stages, &tensors, mirroring, most, pool);
         Ok(Self { mode, batch, stages, tensors, places, mirrors, chunks, least_flops })
     }
 
@@ -100,13 +100,13 @@ pub struct PlanSummary {
 fn lay_out(
     stages: &mut [Stage],
     tensors: &TensorTable,
-    mirrored: bool,
+    mirroring: Mirroring,
     most: u64,
     pool: &mut Pool,
 ) -> (HashMap<TensorId, Place>, Vec<(MirrorSpan, usize)>) {
     pool.uniform_bytes += uniform_bytes(stages);
     let places = pool.place(stages.iter().flat_map(|stage| &stage.dispatches), tensors, most);
-    let spans = schedule(stages, mirrored);
+    let spans = schedule(stages, mirroring);
     let textures = pool.assign_mirrors(&spans);
     for refresh in stages.iter_mut().flat_map(|stage| &mut stage.refreshes) {
         refresh.texture = textures[refresh.texture];
@@ -122,47 +122,49 @@ pub struct Unfit {
     pub batch: u32,
 }
 
-/// The step's stages, in the way that suits the network's goal, and whether they read mirrors. `bytes_of` says what they
+/// The step's stages, in the way that suits the network's goal, and what they read from mirrors. `bytes_of` says what they
 /// would take.
 fn fit(
     network: &Network,
     steps: Vec<Steps>,
     tensors: TensorTable,
     batch: u32,
-    bytes_of: impl Fn(&Fitted, bool) -> u64,
-) -> Result<(Fitted, bool), Unfit> {
+    bytes_of: impl Fn(&Fitted, Mirroring) -> u64,
+) -> Result<(Fitted, Mirroring), Unfit> {
     let Goal { limit, bounds } = network.goal;
     let none = Unfit { batch };
     if limit == Limit::Bytes(0) {
         return Err(none);
     }
-    let mirrored = network.tuning.mirrored;
+    let [fastest, frugal] =
+        if network.tuning.mirrored { [Mirroring::of_software(), Mirroring::Rereading] } else { [Mirroring::Off; 2] };
     // Mirrors make steps faster, but less so than parts make them slower (a step of vgg8b in 60 % of the memory: 3.4 s without
     // mirrors, 6.3 s in parts with them).
-    let within =
-        |fitted: &Fitted, most: u64| [mirrored, false].into_iter().find(|&mirrored| bytes_of(fitted, mirrored) <= most);
+    let within = |fitted: &Fitted, most: u64| {
+        [fastest, frugal, Mirroring::Off].into_iter().find(|&mirroring| bytes_of(fitted, mirroring) <= most)
+    };
     let (again, whole) = (steps.clone(), fit::unparted(steps, tensors.clone(), batch));
     if whole.bindable(bounds.max_binding) {
-        let mirrored = match limit {
-            Limit::Fastest => Some(mirrored),
+        let mirroring = match limit {
+            Limit::Fastest => Some(fastest),
             Limit::Bytes(most) => within(&whole, most),
             Limit::Arithmetic(_) => None,
         };
-        if let Some(mirrored) = mirrored {
-            return Ok((whole, mirrored));
+        if let Some(mirroring) = mirroring {
+            return Ok((whole, mirroring));
         }
     }
     let fitting = Fitting::new(again, tensors, batch, bounds, network.joined()).ok_or(none)?;
     match limit {
-        Limit::Fastest => fitting.largest().map(|fitted| (fitted, mirrored)).ok_or(none),
+        Limit::Fastest => fitting.largest().map(|fitted| (fitted, fastest)).ok_or(none),
         Limit::Arithmetic(times) => fitting
-            .by_arithmetic(whole.flops(), times, |fitted| bytes_of(fitted, mirrored))
-            .map(|fitted| (fitted, mirrored))
+            .by_arithmetic(whole.flops(), times, |fitted| bytes_of(fitted, frugal))
+            .map(|fitted| (fitted, frugal))
             .ok_or(none),
         Limit::Bytes(most) => {
             let fitted = fitting.largest_that(|fitted| within(fitted, most).is_some()).ok_or(none)?;
-            let mirrored = within(&fitted, most).unwrap_or(false);
-            Ok((fitted, mirrored))
+            let mirroring = within(&fitted, most).unwrap_or(Mirroring::Off);
+            Ok((fitted, mirroring))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Matrix products: every layout, with and without bias, by every way that the adapter has to compute them.
 
-use predsim::gpu::{Slice, Stage, TensorId, schedule};
+use predsim::gpu::{Mirroring, Slice, Stage, TensorId, schedule};
 use predsim::kernels::gemm::{Gemm, Gradient, Op};
 use predsim::kernels::precision::Precision;
 use predsim::kernels::tuning::Tuning;
@@ -121,7 +121,7 @@ fn products_from_panels_match() {
         let [a, b, c] = [0, 1, 2].map(|id| Slice { tensor: TensorId(id), offset: 0, bytes: 4 * (n * k) as u64 });
         let gemm = Gemm { tuning: Tuning::subgroup8(), ..product.gemm(Tuning::portable()) };
         let mut stages = [Stage::new("gemm", gemm.dispatches("gemm", [a, b], None, c, Some(c)))];
-        schedule(&mut stages, true);
+        schedule(&mut stages, Mirroring::All);
         assert_eq!(stages[0].dispatches[0].pipeline.panels, [2]);
         product.check(1e-6);
     }
