@@ -7,6 +7,7 @@ pub mod cli;
 pub mod data;
 pub mod gpu;
 pub mod kernels;
+pub mod names;
 pub mod nn;
 pub mod rng;
 pub mod run;

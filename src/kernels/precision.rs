@@ -1,9 +1,8 @@
 //! What products multiply: `f32`, or operands rounded to `f16` whose products are added up in `f32` (`--precision`).
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+
+use crate::names::named;
 
 /// What the operands of matrix products and convolutions are rounded to. Everything else, and every tensor in memory, is
 /// `f32`: parameters, activations, normalisation, losses, sums, the update.
@@ -17,23 +16,7 @@ pub enum Precision {
     F16,
 }
 
-const NAMES: [(&str, Precision); 2] = [("f32", Precision::F32), ("f16", Precision::F16)];
-
-impl FromStr for Precision {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = NAMES.iter().find(|(name, _)| *name == text);
-        found.map(|(_, precision)| *precision).ok_or_else(|| "f32 or f16 is needed".to_owned())
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES.iter().find(|(_, precision)| precision == self).map_or("", |(name, _)| name);
-        f.write_str(name)
-    }
-}
+named!(Precision, "precision", F32 "f32", F16 "f16");
 
 /// What a gradient of a mean over as many rows as it has is multiplied by besides their number: gradients of the single rows of
 /// a loss lie around 1, and below.
@@ -68,6 +51,6 @@ mod tests {
         for precision in [Precision::F32, Precision::F16] {
             assert_eq!(precision.to_string().parse(), Ok(precision));
         }
-        assert_eq!("half".parse::<Precision>(), Err("f32 or f16 is needed".to_owned()));
+        assert_eq!("half".parse::<Precision>().unwrap_err().to_string(), "unknown precision 'half'; known: f32, f16");
     }
 }

@@ -1,12 +1,9 @@
 //! Settings that are one of a few names: the losses and the nonlinearity. Flags, files and messages use the published
 //! program's names.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
-use super::error::ModelError;
+use crate::names::named;
 
 /// The supervised local losses (section 2 of the paper).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,7 +17,7 @@ pub enum LossSup {
     PredSim,
 }
 
-const LOSSES: [(&str, LossSup); 3] = [("pred", LossSup::Pred), ("sim", LossSup::Sim), ("predsim", LossSup::PredSim)];
+named!(LossSup, "supervised loss", Pred "pred", Sim "sim", PredSim "predsim");
 
 /// The unsupervised local losses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,8 +32,7 @@ pub enum LossUnsup {
     Recon,
 }
 
-const UNSUPERVISED: [(&str, LossUnsup); 3] =
-    [("none", LossUnsup::None), ("sim", LossUnsup::Sim), ("recon", LossUnsup::Recon)];
+named!(LossUnsup, "unsupervised loss", None "none", Sim "sim", Recon "recon");
 
 /// The activation functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,7 +44,7 @@ pub enum Nonlin {
     LeakyRelu,
 }
 
-const NONLINS: [(&str, Nonlin); 2] = [("relu", Nonlin::Relu), ("leakyrelu", Nonlin::LeakyRelu)];
+named!(Nonlin, "nonlinearity", Relu "relu", LeakyRelu "leakyrelu");
 
 impl Nonlin {
     /// The slope left of zero; the activation is x for x > 0, else slope * x.
@@ -60,79 +56,30 @@ impl Nonlin {
     }
 }
 
-impl fmt::Display for LossSup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(LOSSES.iter().find(|(_, v)| v == self).map_or("", |(n, _)| n))
-    }
-}
-
-impl FromStr for LossSup {
-    type Err = ModelError;
-
-    fn from_str(text: &str) -> Result<Self, ModelError> {
-        lookup("supervised loss", text, &LOSSES)
-    }
-}
-
-impl fmt::Display for LossUnsup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(UNSUPERVISED.iter().find(|(_, v)| v == self).map_or("", |(n, _)| n))
-    }
-}
-
-impl FromStr for LossUnsup {
-    type Err = ModelError;
-
-    fn from_str(text: &str) -> Result<Self, ModelError> {
-        lookup("unsupervised loss", text, &UNSUPERVISED)
-    }
-}
-
-impl fmt::Display for Nonlin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(NONLINS.iter().find(|(_, v)| v == self).map_or("", |(n, _)| n))
-    }
-}
-
-impl FromStr for Nonlin {
-    type Err = ModelError;
-
-    fn from_str(text: &str) -> Result<Self, ModelError> {
-        lookup("nonlinearity", text, &NONLINS)
-    }
-}
-
-/// Finds `text` in a table of names, or says what would have been right.
-pub(crate) fn lookup<T: Copy>(what: &'static str, text: &str, table: &[(&str, T)]) -> Result<T, ModelError> {
-    let names = || table.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    table.iter().find(|(name, _)| *name == text).map(|&(_, value)| value).ok_or_else(|| ModelError::UnknownName {
-        what,
-        got: text.into(),
-        known: names(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+    use std::str::FromStr;
+
     use super::*;
+    use crate::names::UnknownName;
+
+    fn agree<T>(names: &[(&str, T)])
+    where
+        T: FromStr<Err = UnknownName> + ToString + Serialize + Copy + PartialEq + fmt::Debug,
+    {
+        for (name, value) in names {
+            assert_eq!(name.parse(), Ok(*value));
+            assert_eq!(value.to_string(), *name);
+            assert_eq!(serde_json::to_string(value).unwrap(), format!("\"{name}\""));
+        }
+    }
 
     #[test]
     fn names_agree_between_flags_and_files() {
-        for (name, loss) in LOSSES {
-            assert_eq!(name.parse(), Ok(loss));
-            assert_eq!(loss.to_string(), name);
-            assert_eq!(serde_json::to_string(&loss).unwrap(), format!("\"{name}\""));
-        }
-        for (name, loss) in UNSUPERVISED {
-            assert_eq!(name.parse(), Ok(loss));
-            assert_eq!(loss.to_string(), name);
-            assert_eq!(serde_json::to_string(&loss).unwrap(), format!("\"{name}\""));
-        }
-        for (name, nonlin) in NONLINS {
-            assert_eq!(name.parse(), Ok(nonlin));
-            assert_eq!(nonlin.to_string(), name);
-            assert_eq!(serde_json::to_string(&nonlin).unwrap(), format!("\"{name}\""));
-        }
+        agree(LossSup::NAMES);
+        agree(LossUnsup::NAMES);
+        agree(Nonlin::NAMES);
         let error = "tanh".parse::<Nonlin>().unwrap_err().to_string();
         assert_eq!(error, "unknown nonlinearity 'tanh'; known: relu, leakyrelu");
     }

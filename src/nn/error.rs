@@ -3,19 +3,14 @@
 
 use thiserror::Error;
 
+use crate::names::UnknownName;
+
 /// A network that cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ModelError {
     /// A name that is none of the known ones.
-    #[error("unknown {what} '{got}'; known: {known}")]
-    UnknownName {
-        /// What the name should have been one of, such as "model".
-        what: &'static str,
-        /// The name as given.
-        got: String,
-        /// All accepted names, separated by commas.
-        known: String,
-    },
+    #[error(transparent)]
+    UnknownName(#[from] UnknownName),
     /// A setting outside its range.
     #[error("{setting} is {got}; it must be {need}")]
     Setting {

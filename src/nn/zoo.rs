@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::UnknownName;
+
 use super::error::ModelError;
 use super::families::{Family, M};
 
@@ -175,7 +177,7 @@ impl FromStr for Architecture {
                 "{}, wresnetD-K and wresnetD-Ka (layers D = 10, 16, 22, ..., widened K times), plain:N (N blocks)",
                 names.join(", ")
             );
-            ModelError::UnknownName { what: "model", got: text.into(), known }
+            UnknownName { what: "model", got: text.into(), known }.into()
         })
     }
 }

@@ -1,13 +1,11 @@
 //! How a network is trained: everything that is not its structure.
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::data::Cutout;
 use crate::kernels::optimizer::Kind;
 use crate::kernels::precision::Precision;
-use crate::nn::choices::lookup;
+use crate::names::named;
 use crate::nn::{LossSup, ModelConfig, ModelError};
 
 /// The optimiser (`--optim`).
@@ -22,13 +20,7 @@ pub enum Optim {
     Sgd,
 }
 
-impl FromStr for Optim {
-    type Err = ModelError;
-
-    fn from_str(text: &str) -> Result<Self, ModelError> {
-        lookup("optimizer", text, &[("adam", Self::Adam), ("amsgrad", Self::AmsGrad), ("sgd", Self::Sgd)])
-    }
-}
+named!(Optim, "optimizer", Adam "adam", AmsGrad "amsgrad", Sgd "sgd");
 
 /// The name of an order of training (`--schedule`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +32,7 @@ pub enum Order {
     Greedy,
 }
 
-impl FromStr for Order {
-    type Err = ModelError;
-
-    fn from_str(text: &str) -> Result<Self, ModelError> {
-        lookup("schedule", text, &[("simultaneous", Self::Simultaneous), ("greedy", Self::Greedy)])
-    }
-}
+named!(Order, "schedule", Simultaneous "simultaneous", Greedy "greedy");
 
 /// In which order blocks are trained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! A golden case as its files have it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use predsim::nn::{Architecture, InputShape, LossSup, LossUnsup, ModelConfig, Nonlin};
 use predsim::train::{Optim, TrainConfig};
@@ -88,19 +89,22 @@ impl Case {
         (self.number("dropout") != 0.0).then(|| "dropout (no golden case can fix its mask)".to_owned())
     }
 
+    fn parsed<T: FromStr<Err: ToString>>(&self, key: &str) -> Result<T, String> {
+        self.text(key).parse().map_err(|error: T::Err| error.to_string())
+    }
+
     pub fn model(&self) -> Result<ModelConfig, String> {
-        let text = |error: predsim::nn::ModelError| error.to_string();
         let side = self.count("input_dim");
         let input = InputShape { height: side, width: side, channels: self.count("input_ch") };
         Ok(ModelConfig {
-            model: self.text("model").parse::<Architecture>().map_err(text)?,
+            model: self.parsed::<Architecture>("model")?,
             num_layers: self.count("num_layers"),
             num_hidden: self.count("num_hidden"),
             dim_in_decoder: self.count("dim_in_decoder"),
             feat_mult: self.number("feat_mult"),
-            loss_sup: self.text("loss_sup").parse::<LossSup>().map_err(text)?,
-            loss_unsup: self.text("loss_unsup").parse::<LossUnsup>().map_err(text)?,
-            nonlin: self.text("nonlin").parse::<Nonlin>().map_err(text)?,
+            loss_sup: self.parsed::<LossSup>("loss_sup")?,
+            loss_unsup: self.parsed::<LossUnsup>("loss_unsup")?,
+            nonlin: self.parsed::<Nonlin>("nonlin")?,
             no_similarity_std: self.flag("no_similarity_std"),
             backprop: self.flag("backprop"),
             no_batch_norm: self.flag("no_batch_norm"),
