@@ -6,7 +6,7 @@
 //         the tap, is a multiple of the stride. B is w turned around: [taps, cout, cin].
 // MODE 2, gradient of w: a row is a tap and an input channel, k runs over all output pixels of the batch, split into
 //         parts (workgroup z) that `sum_parts` adds up.
-// Constants besides: BIAS; STRIDE (mode 1); COLUMNS; the subgroup family's SPREAD, the workgroup family's SIDE.
+// Constants besides: BIAS; STRIDE (mode 1); COLUMNS; the subgroup family's SPREAD and TALL, the workgroup family's SIDE.
 //
 // Conditions in the inner loop are joined by & and not by &&, which is a branch: unrolled over eight rows, a dozen branches
 // take a browser's software driver (SwiftShader) minutes to compile.

@@ -1,6 +1,6 @@
 // Matrix products C[m, n] = A B (+ bias), row-major, f32. Constants: OP says how A and B lie (0: A[m, k] B[k, n],
-// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); BIAS; BATCHED; ADDING; COLUMNS; the subgroup family's SPREAD, the workgroup
-// family's SIDE.
+// 1: A[m, k] B[n, k], 2: A[k, m] B[k, n]); BIAS; BATCHED; ADDING; COLUMNS; the subgroup family's SPREAD and TALL, the
+// workgroup family's SIDE.
 //
 // Workgroup z of the grid takes the k from z * chunk on: a long sum over few outputs is split, for parallelism and for
 // accuracy, and its parts, one matrix behind the other, are added up by `sum_parts`. BATCHED, for OP 0 and 2: it takes
@@ -11,7 +11,7 @@ struct Params {
     m: u32,
     n4: u32,            // vec4s in a row of C
     k: u32,
-    chunk: u32,         // k of one part, a multiple of 4
+    chunk: u32,         // k of one part, a multiple of 8
     column_tiles: u32,
     across: u32,        // invocations with the same rows, of the direct family
     scale_a: f32,       // see element_f16.wgsl

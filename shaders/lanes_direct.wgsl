@@ -18,6 +18,17 @@ fn place_of(tile: u32, local: u32, column_tiles: u32) -> Place {
     return Place((row_tile * (64u / across) + local / across) * 8u, column, column + across);
 }
 
+// One step of four k at a time, of which every invocation loads B itself.
+const STEPS: u32 = 1u;
+
+fn own_step(local: u32) -> u32 {
+    return 0u;
+}
+
+fn columns_of(step: u32, loaded: Columns) -> Columns {
+    return loaded;
+}
+
 fn anchors_of(row: u32, local: u32) -> Anchors {
     return Anchors(
         anchor_of(row), anchor_of(row + 1u), anchor_of(row + 2u), anchor_of(row + 3u),

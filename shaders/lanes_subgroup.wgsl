@@ -1,23 +1,27 @@
 // The family for adapters whose subgroups always have eight lanes, as the software driver's have. The lanes form sets of
-// SPREAD (4, 2 or 1) neighbours. A lane owns one vec4 column and sixteen rows, of which those of its set are the same; eight
-// rows with SPREAD 1. So one subgroup makes a tile of 32 rows by four columns, 64 by two or 64 by one. The lanes of a set
-// load different rows of A and hand them to each other: four k of a tile cost a lane four vec4 loads of A and four of B for
-// 256 multiply-adds with four columns; fewer columns than four would leave lanes idle, hence the smaller spreads.
+// SPREAD (4, 2 or 1) neighbours. A lane owns one vec4 column and as many rows as the others of its set: 16, or 8 with SPREAD 1, or
+// 32 where the tile is TALL. So one subgroup makes a tile of 32 or 64 rows by four columns, 64 by two or 64 by one. The lanes
+// of a set load different rows of A and hand them to each other: four k of a tile of four columns cost a lane four vec4 loads of
+// A and four of B for 256 multiply-adds, or eight and four for 512. Fewer columns than four would leave lanes idle, hence
+// the smaller spreads.
 //
 // A shuffle within four lanes whose pattern is constant is one in-lane permutation, which can load its operand from the
 // stack; a broadcast over all eight lanes is two instructions. Tiles live on the stack, for there are 16 registers: the
-// driver has no fused multiply-add, so what counts is the number of instructions for each multiply and add, and that the
+// driver has no fused multiply-add, so what counts is the number of instructions for each multiply and add, and whether the
 // loop stays within what the processor keeps decoded. That is 4096 instructions on a Zen 3, and half of it while another
-// thread runs on the same core; longer loops are decoded again at every turn. So tiles are small although larger ones load less:
-// gemm 1024^3 with 32 rows a lane takes 1.3 times as long beside such a neighbour, and as long as this without one
-// (benches/RESULTS.md). Before that, as part of the limit of multiply-adds, gemm 512^3, 32 rows a lane: four columns 0.58,
-// two 0.43, one 0.31, two columns a lane 0.39, broadcasts over eight lanes 0.50, operands in buffers 0.09.
+// thread runs on the same core; longer loops are decoded again at every turn. A loop over a tile of 32 rows has 1340
+// instructions (5.2 a multiply-add), over a tall one 4610 (4.5) and takes up to 1.5 times as long there. On a Xeon, which
+// keeps less decoded than either, the tall one wins (benches/RESULTS.md).
+//
+// At the end of an iteration of a loop the driver blends every accumulator with what it was, lane by lane, for lanes that may
+// have left; and four k of B are the same for both sets of four lanes. So products of tall tiles make two steps of four k
+// at once, of which each set loads one.
 //
 // WGSL wants `enable subgroups;` here; naga 30 refuses it and takes the operations without, so browsers get the direct family.
 
-// The first group alone is used with SPREAD 1.
+// Of the groups, as many are used as a lane has eights of rows.
 struct Tile {
-    g0: Rows, g1: Rows,
+    g0: Rows, g1: Rows, g2: Rows, g3: Rows,
 }
 
 // Whether an invocation with nothing to write may end early.
@@ -27,7 +31,7 @@ const INDEPENDENT: bool = false;
 var<private> own_lane: u32;
 
 // Rows of a lane, and of the tile.
-const LANE_ROWS: u32 = 8u * min(SPREAD, 2u);
+const LANE_ROWS: u32 = 8u * min(SPREAD, 2u) * (1u + TALL);
 const TILE_ROWS: u32 = 8u / SPREAD * LANE_ROWS;
 
 // Workgroups are numbered along the columns first.
@@ -35,6 +39,27 @@ fn place_of(tile: u32, lane: u32, column_tiles: u32) -> Place {
     let row_tile = tile / column_tiles;
     let column = (tile - row_tile * column_tiles) * SPREAD + lane % SPREAD;
     return Place(row_tile * TILE_ROWS + lane / SPREAD * LANE_ROWS, column, column);
+}
+
+// Steps of four k that a lane makes at once.
+const STEPS: u32 = 1u + TALL;
+
+// The one of two steps whose k of B a lane loads.
+fn own_step(lane: u32) -> u32 {
+    return lane / 4u;
+}
+
+// What the lanes have loaded for a step.
+fn columns_of(step: u32, loaded: Columns) -> Columns {
+    if (STEPS == 1u) {
+        return loaded;
+    }
+    let holder = own_lane & 3u | step * 4u;
+    let m = loaded.x;
+    let x = mat4x4<f32>(
+        subgroupShuffle(m[0], holder), subgroupShuffle(m[1], holder), subgroupShuffle(m[2], holder), subgroupShuffle(m[3], holder),
+    );
+    return Columns(x, x);
 }
 
 // What the lane with that number in the own set holds.
@@ -82,17 +107,22 @@ fn tile_step(acc: Tile, n: Anchors, at: Step, b: Columns) -> Tile {
     let a1 = load_row(n.a1, at);
     let a2 = load_row(n.a2, at);
     let a3 = load_row(n.a3, at);
-    if (SPREAD == 4u) {
-        return Tile(fours(acc.g0, b, a0, a1), fours(acc.g1, b, a2, a3));
+    if (SPREAD == 4u && TALL == 0u) {
+        return Tile(fours(acc.g0, b, a0, a1), fours(acc.g1, b, a2, a3), acc.g2, acc.g3);
     }
     let a4 = load_row(n.a4, at);
     let a5 = load_row(n.a5, at);
     let a6 = load_row(n.a6, at);
     let a7 = load_row(n.a7, at);
-    if (SPREAD == 2u) {
-        return Tile(pairs(acc.g0, b, a0, a1, a2, a3), pairs(acc.g1, b, a4, a5, a6, a7));
+    if (SPREAD == 4u) {
+        return Tile(
+            fours(acc.g0, b, a0, a1), fours(acc.g1, b, a2, a3), fours(acc.g2, b, a4, a5), fours(acc.g3, b, a6, a7),
+        );
     }
-    return Tile(eight(acc.g0, b, a0, a1, a2, a3, a4, a5, a6, a7), acc.g1);
+    if (SPREAD == 2u) {
+        return Tile(pairs(acc.g0, b, a0, a1, a2, a3), pairs(acc.g1, b, a4, a5, a6, a7), acc.g2, acc.g3);
+    }
+    return Tile(eight(acc.g0, b, a0, a1, a2, a3, a4, a5, a6, a7), acc.g1, acc.g2, acc.g3);
 }
 
 // The lanes of a set load its first SPREAD vec4s of rows, then, where these are not all, its second.
@@ -114,20 +144,36 @@ fn quads_step(g: Rows, b: Columns, x: mat4x4<f32>, x_lane: u32, y: mat4x4<f32>, 
 // k of each of its rows.
 fn tile_step_across(acc: Tile, q: Quads, at: Step, b: Columns) -> Tile {
     let low = transpose(load_quad(q.low, at));
-    if (SPREAD == 4u) {
-        return Tile(quads_step(acc.g0, b, low, 0u, low, 1u), quads_step(acc.g1, b, low, 2u, low, 3u));
+    if (SPREAD == 4u && TALL == 0u) {
+        return Tile(
+            quads_step(acc.g0, b, low, 0u, low, 1u), quads_step(acc.g1, b, low, 2u, low, 3u), acc.g2, acc.g3,
+        );
     }
     let high = transpose(load_quad(q.high, at));
-    if (SPREAD == 2u) {
-        return Tile(quads_step(acc.g0, b, low, 0u, low, 1u), quads_step(acc.g1, b, high, 0u, high, 1u));
+    if (SPREAD == 4u) {
+        return Tile(
+            quads_step(acc.g0, b, low, 0u, low, 1u),
+            quads_step(acc.g1, b, low, 2u, low, 3u),
+            quads_step(acc.g2, b, high, 0u, high, 1u),
+            quads_step(acc.g3, b, high, 2u, high, 3u),
+        );
     }
-    return Tile(quads_step(acc.g0, b, low, 0u, high, 0u), acc.g1);
+    if (SPREAD == 2u) {
+        return Tile(
+            quads_step(acc.g0, b, low, 0u, low, 1u), quads_step(acc.g1, b, high, 0u, high, 1u), acc.g2, acc.g3,
+        );
+    }
+    return Tile(quads_step(acc.g0, b, low, 0u, high, 0u), acc.g1, acc.g2, acc.g3);
 }
 
 fn put_tile(row: u32, tile: Tile) {
     put_rows(row, tile.g0);
-    if (SPREAD > 1u) {
+    if (LANE_ROWS > 8u) {
         put_rows(row + 8u, tile.g1);
+    }
+    if (LANE_ROWS > 16u) {
+        put_rows(row + 16u, tile.g2);
+        put_rows(row + 24u, tile.g3);
     }
 }
 

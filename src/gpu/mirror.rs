@@ -14,7 +14,7 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use super::{Dispatch, Gpu, GpuError, Slice, Stage};
+use super::{Dispatch, Gpu, GpuError, Slice, Stage, has_avx512};
 
 /// vec4s of the slice in a row of its texture, as `shaders/texels.wgsl` knows.
 const WIDTH: u32 = 1024;
@@ -160,11 +160,7 @@ impl Mirroring {
     /// The fastest on a software driver. With AVX-512 it puts what a lane loads into the vector within registers, and a copy to
     /// be read once costs more than it saves; without, it saves half of an update's time.
     pub fn of_software() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            return Self::Rereading;
-        }
-        Self::All
+        if has_avx512() { Self::Rereading } else { Self::All }
     }
 
     fn covers(self, dispatch: &Dispatch) -> bool {

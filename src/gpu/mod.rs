@@ -18,7 +18,7 @@ mod transfer;
 
 pub use adapter::{AdapterReport, Wanted, choose, list};
 pub use clock::StageClock;
-pub use device::Gpu;
+pub use device::{Gpu, has_avx512};
 pub use dispatch::{
     Access, BINDING_ALIGNMENT, Binding, Constants, Dispatch, InputSum, Pipeline, Shader, Slice, TensorId, grid,
 };

@@ -32,7 +32,7 @@ pub(super) struct Tiling {
     pub row_tiles: u32,
     /// Invocations that share rows and have columns of their own; the side of a workgroup of that family.
     pub across: u32,
-    /// Parts of the sum, and the length of one, a multiple of 4.
+    /// Parts of the sum, and the length of one, a multiple of 8.
     pub parts: u32,
     pub chunk: u32,
 }
@@ -64,7 +64,7 @@ impl Tiling {
             Family::Subgroup8 => match n4 {
                 1 => (0, 1, 1),
                 2 => (1, 2, 2),
-                _ => (2, 4, 4),
+                _ => (2 + usize::from(tuning.tall), 4, 4),
             },
             // Large tiles where there are enough of them.
             Family::Workgroup | Family::WorkgroupHalf if n4.div_ceil(32) * rows.div_ceil(128) >= tuning.workgroups => {
@@ -75,7 +75,7 @@ impl Tiling {
         };
         let tile_rows = match family {
             Family::Direct => 64 / across * 8,
-            Family::Subgroup8 if columns == 4 => 32,
+            Family::Subgroup8 if columns == 4 && !tuning.tall => 32,
             Family::Subgroup8 => 64,
             Family::Workgroup | Family::WorkgroupHalf | Family::Cooperative8 | Family::Cooperative16 => 8 * across,
         };
@@ -84,7 +84,7 @@ impl Tiling {
         let bytes = 16 * u64::from(rows) * u64::from(n4);
         let most = (MOST_PARTS_BYTES / bytes.max(1)).clamp(1, 64) as u32;
         let parts = wanted.max(k.div_ceil(longest)).clamp(1, most);
-        let chunk = k.div_ceil(parts).next_multiple_of(4).max(4);
+        let chunk = k.div_ceil(parts).next_multiple_of(8).max(8);
         Self { family, width, column_tiles, row_tiles, across, parts: k.div_ceil(chunk).max(1), chunk }
     }
 

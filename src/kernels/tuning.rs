@@ -2,7 +2,7 @@
 
 use super::COMMON;
 use super::precision::Precision;
-use crate::gpu::{Gpu, Shader};
+use crate::gpu::{Gpu, Shader, has_avx512};
 
 const TILE: &str = include_str!("../../shaders/tile.wgsl");
 const DIRECT: &str = include_str!("../../shaders/lanes_direct.wgsl");
@@ -45,6 +45,9 @@ pub struct Tuning {
     /// Whether an invocation of the direct family makes two vec4 columns of wide products. That saves loads, and takes a
     /// second pipeline of every kind of product.
     pub wide: bool,
+    /// Whether a subgroup of eight lanes makes 64 rows of a product at once and not 32: fewer loads, and a loop of three times the
+    /// length.
+    pub tall: bool,
     /// How convolutions of 3x3 taps are computed.
     pub filtering: Filtering,
 }
@@ -105,13 +108,14 @@ fn names_in(precision: Precision) -> String {
 
 impl Tuning {
     /// Every way to compute products, by name.
-    pub const NAMED: [(&'static str, Self); 14] = [
+    pub const NAMED: [(&'static str, Self); 15] = [
         ("direct", Self::portable()),
         ("direct-narrow", Self { wide: false, ..Self::portable() }),
         ("direct-mirrored", Self { mirrored: true, ..Self::portable() }),
         ("subgroup8", Self { mirrored: false, filtering: Filtering::Direct, ..Self::subgroup8() }),
         ("subgroup8-mirrored", Self { filtering: Filtering::Direct, ..Self::subgroup8() }),
         ("subgroup8-balanced", Self::subgroup8()),
+        ("subgroup8-tall", Self { tall: true, ..Self::subgroup8() }),
         ("workgroup", Self { family: Family::Workgroup, ..Self::portable() }),
         ("direct-winograd2", Self { filtering: Filtering::Winograd2, ..Self::portable() }),
         ("subgroup8-winograd2", Self { filtering: Filtering::Winograd2, ..Self::subgroup8() }),
@@ -132,7 +136,14 @@ impl Tuning {
 
     /// For any adapter, the browser's included.
     pub const fn portable() -> Self {
-        Self { family: Family::Direct, workgroups: 256, mirrored: false, wide: true, filtering: Filtering::Direct }
+        Self {
+            family: Family::Direct,
+            workgroups: 256,
+            mirrored: false,
+            wide: true,
+            tall: false,
+            filtering: Filtering::Direct,
+        }
     }
 
     /// For any adapter that has `f16`.
@@ -142,15 +153,26 @@ impl Tuning {
 
     /// For the software driver, whose subgroups have eight lanes.
     pub const fn subgroup8() -> Self {
-        Self { family: Family::Subgroup8, workgroups: 4, mirrored: true, wide: false, filtering: Filtering::Balanced }
+        Self {
+            family: Family::Subgroup8,
+            workgroups: 4,
+            mirrored: true,
+            wide: false,
+            tall: false,
+            filtering: Filtering::Balanced,
+        }
     }
 
-    /// What fits `gpu` in `f32`: subgroups of eight and mirrors on a software driver that has them, else the portable one. A
-    /// software driver compiles on the processor that is to run the kernels too, and pays more for the pipelines of wide
-    /// products than it gains by them.
+    /// What fits `gpu` in `f32`: subgroups of eight and mirrors on a software driver that has them, with tall tiles where they
+    /// were seen to win, else the portable one. A software driver compiles on the processor that is to run the kernels too,
+    /// and pays more for the pipelines of wide products than it gains by them.
     pub fn for_gpu(gpu: &Gpu) -> Self {
         let software = gpu.info.device_type == wgpu::DeviceType::Cpu;
-        if gpu.prefers_mirrors() { Self::subgroup8() } else { Self { wide: !software, ..Self::portable() } }
+        if gpu.prefers_mirrors() {
+            Self { tall: has_avx512(), ..Self::subgroup8() }
+        } else {
+            Self { wide: !software, ..Self::portable() }
+        }
     }
 
     /// What fits `gpu` in `f16`: the largest matrices that it multiplies as such, else halves in workgroup memory.
@@ -298,7 +320,11 @@ impl Family {
         match self {
             Self::Direct => &[&[("COLUMNS", 1)], &[("COLUMNS", 2)]],
             Self::Subgroup8 => {
-                &[&[("COLUMNS", 1), ("SPREAD", 1)], &[("COLUMNS", 1), ("SPREAD", 2)], &[("COLUMNS", 1), ("SPREAD", 4)]]
+                const fn width(spread: u32, tall: u32) -> [(&'static str, u32); 3] {
+                    [("COLUMNS", 1), ("SPREAD", spread), ("TALL", tall)]
+                }
+                const WIDTHS: [[(&str, u32); 3]; 4] = [width(1, 0), width(2, 0), width(4, 0), width(4, 1)];
+                &[&WIDTHS[0], &WIDTHS[1], &WIDTHS[2], &WIDTHS[3]]
             }
             Self::Workgroup | Self::WorkgroupHalf => &[&[("COLUMNS", 2), ("SIDE", 8)], &[("COLUMNS", 2), ("SIDE", 16)]],
             Self::Cooperative8 | Self::Cooperative16 => &[&[("COLUMNS", 1), ("SIDE", 16)]],
