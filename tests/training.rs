@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use predsim::data::{self, Dataset};
-use predsim::gpu::{Gpu, Slice, Wanted, block_on};
+use predsim::gpu::{Gpu, Mirroring, Slice, Wanted, block_on};
 use predsim::kernels::tuning::Tuning;
 use predsim::nn::{Architecture, InputShape, LossSup, LossUnsup, Model, ModelConfig, init::initial_values};
 use predsim::train::{
@@ -191,6 +191,24 @@ fn local_memory_does_not_grow_with_depth_and_backprop_does() {
         let slope = (thirty_two - sixteen) as f64 / (sixteen - eight) as f64;
         assert!((slope - 2.0).abs() < 0.2 && sixteen > eight + eight / 2, "{limit:?}: {slope}");
     }
+}
+
+/// An update reads everything once: its mirrors are as large as the parameters and their gradients and moments, and save time
+/// on some processors.
+#[test]
+fn a_plan_that_saves_memory_updates_without_mirrors() {
+    let mirrored = |limit: Limit| {
+        let network = network(config(Architecture::Mlp, LossSup::PredSim), 24, Tuning::subgroup8()).within(limit);
+        let plan = Plan::new(&network, Mode::Train, 24, &mut Pool::default()).unwrap();
+        let dispatches: Vec<_> = plan.stages.into_iter().flat_map(|stage| stage.dispatches).collect();
+        ["update", "linear forward"].map(|label| {
+            let all: Vec<bool> = dispatches.iter().filter(|d| d.label == label).map(|d| d.pipeline.texels).collect();
+            assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{label}");
+            all[0]
+        })
+    };
+    assert_eq!(mirrored(Limit::Arithmetic(1.35)), [false, true]);
+    assert_eq!(mirrored(Limit::Fastest), [Mirroring::of_software() == Mirroring::All, true]);
 }
 
 /// Parameters and report after one epoch.

@@ -19,16 +19,15 @@ pub struct Lab<'gpu> {
 }
 
 impl<'gpu> Lab<'gpu> {
-    /// An empty bench.
+    /// An empty bench, whose kernels read their inputs as the device prefers it.
     pub fn new(gpu: &'gpu Gpu) -> Self {
-        let mut lab = Self { gpu, buffers: Vec::new(), mirroring: Mirroring::Off, mirrors: RefCell::default() };
-        lab.set_mirrored(gpu.prefers_mirrors());
-        lab
+        let mirroring = if gpu.prefers_mirrors() { Mirroring::of_software() } else { Mirroring::Off };
+        Self { gpu, buffers: Vec::new(), mirroring, mirrors: RefCell::default() }
     }
 
-    /// From now on dispatches read their inputs from mirrors, or do not, whatever the device prefers.
-    pub fn set_mirrored(&mut self, mirrored: bool) {
-        self.mirroring = if mirrored { Mirroring::All } else { Mirroring::Off };
+    /// From now on the inputs of `mirroring` are mirrored, whatever the device prefers.
+    pub fn set_mirroring(&mut self, mirroring: Mirroring) {
+        self.mirroring = mirroring;
     }
 
     /// A tensor holding `values` (`f32`, `u32`, any plain type).

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use predsim::gpu::{Dispatch, Gpu, GpuError, Lab, Slice, TensorId, Wanted, block_on};
+use predsim::gpu::{Dispatch, Gpu, GpuError, Lab, Mirroring, Slice, TensorId, Wanted, block_on};
 use predsim::kernels::precision::Precision;
 use predsim::kernels::tuning::{Family, Tuning};
 
@@ -70,7 +70,8 @@ impl FencedLab {
         let mut labs = vec![Lab::new(gpu())];
         if gpu().prefers_mirrors() {
             labs.push(Lab::new(gpu()));
-            labs[1].set_mirrored(false);
+            labs[0].set_mirroring(Mirroring::All);
+            labs[1].set_mirroring(Mirroring::Off);
         }
         Self { labs, content: Vec::new() }
     }
