@@ -24,8 +24,8 @@ use super::error::CliError;
 use super::output;
 use super::progress::{self, Voice};
 
-/// Seconds that `--tune quick` spends on timing, and at most one product more.
-const QUICK_SECONDS: f64 = 6.0;
+/// Seconds that `--tune quick` spends on timing, as far as one product tells how long the next will take.
+const QUICK_SECONDS: f64 = 8.0;
 
 /// Products with less than this share of the largest one's arithmetic are not timed by `--tune quick`.
 const WORTH_TIMING: f64 = 0.01;
@@ -141,7 +141,9 @@ fn time(
     let bar = ProgressBar::new(products.iter().filter(worth).count() as u64);
     let bar = progress::styled(bar, "timing kernels {wide_bar} {pos}/{len}");
     let start = Instant::now();
-    for product in products.iter().filter(worth) {
+    let mut timed = products.iter().filter(worth).peekable();
+    while let Some(product) = timed.next() {
+        let begun = Instant::now();
         let same = |cases: &[Case]| cases.iter().position(|case| case.name == product.name);
         // A product that not all of them do is no comparison.
         let all: Option<Vec<usize>> = contestants.iter().map(|(_, cases, _)| same(cases)).collect();
@@ -149,7 +151,9 @@ fn time(
             *seconds += bench::seconds(gpu, &cases[index], Clock::of(gpu), effort)?;
         }
         bar.inc(1);
-        if tune == Tune::Quick && start.elapsed().as_secs_f64() > QUICK_SECONDS {
+        let next = timed.peek().map_or(0.0, |next| next.flops as f64 / product.flops as f64);
+        let expected = start.elapsed() + begun.elapsed().mul_f64(next);
+        if tune == Tune::Quick && expected.as_secs_f64() > QUICK_SECONDS {
             break;
         }
     }
