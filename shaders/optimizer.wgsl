@@ -18,8 +18,9 @@ const ADAM_EPS: f32 = 1e-8;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-// Binding 2 are the gradients. Updated are, from binding 4 on, the values, the velocity of momentum or Adam's first moment, the
-// second moment and its running maximum.
+// Binding 2 is the input gradients. Updated are, from binding 4 on, the inputs values, first_moment (or the velocity of
+// momentum), second_moment and largest_moment, its running maximum.
+
 // Partial sums of squares, one a workgroup.
 @group(0) @binding(3) var<storage, read_write> squares: array<f32>;
 

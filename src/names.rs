@@ -14,11 +14,10 @@ pub struct UnknownName {
 
 /// Finds `text` in a table of names, or says what would have been right.
 pub(crate) fn lookup<T: Copy>(what: &'static str, text: &str, table: &[(&str, T)]) -> Result<T, UnknownName> {
-    let names = || table.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     table.iter().find(|(name, _)| *name == text).map(|&(_, value)| value).ok_or_else(|| UnknownName {
         what,
         got: text.into(),
-        known: names(),
+        known: table.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
     })
 }
 
@@ -48,3 +47,41 @@ macro_rules! named {
     };
 }
 pub(crate) use named;
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+    use std::str::FromStr;
+
+    use serde::Serialize;
+
+    use super::*;
+    use crate::kernels::precision::Precision;
+    use crate::nn::{LossSup, LossUnsup, Nonlin};
+    use crate::run::Tune;
+    use crate::train::{Optim, Order};
+
+    fn agree<T>(names: &[(&str, T)])
+    where
+        T: FromStr<Err = UnknownName> + ToString + Serialize + Copy + PartialEq + fmt::Debug,
+    {
+        for (name, value) in names {
+            assert_eq!(name.parse(), Ok(*value));
+            assert_eq!(value.to_string(), *name);
+            assert_eq!(serde_json::to_string(value).unwrap(), format!("\"{name}\""));
+        }
+    }
+
+    #[test]
+    fn names_agree_between_flags_and_files() {
+        agree(LossSup::NAMES);
+        agree(LossUnsup::NAMES);
+        agree(Nonlin::NAMES);
+        agree(Optim::NAMES);
+        agree(Order::NAMES);
+        agree(Precision::NAMES);
+        agree(Tune::NAMES);
+        let error = "tanh".parse::<Nonlin>().unwrap_err().to_string();
+        assert_eq!(error, "unknown nonlinearity 'tanh'; known: relu, leakyrelu");
+    }
+}

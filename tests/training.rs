@@ -208,7 +208,7 @@ fn a_plan_that_saves_memory_updates_without_mirrors() {
         })
     };
     assert_eq!(mirrored(Limit::Arithmetic(1.35)), [false, true]);
-    assert_eq!(mirrored(Limit::Fastest), [Mirroring::of_software() == Mirroring::All, true]);
+    assert_eq!(mirrored(Limit::Fastest), [Mirroring::fastest(true) == Mirroring::All, true]);
 }
 
 /// Parameters and report after one epoch.

@@ -138,11 +138,11 @@ fn time(
         let own = Capabilities { tuning, ..capabilities.clone() };
         contestants.push((name, self::products(settings, &own)?, 0.0));
     }
-    let bar = ProgressBar::new(products.iter().filter(worth).count() as u64);
+    let timed: Vec<&Case> = products.iter().filter(worth).collect();
+    let bar = ProgressBar::new(timed.len() as u64);
     let bar = progress::styled(bar, "timing kernels {wide_bar} {pos}/{len}");
     let start = Instant::now();
-    let mut timed = products.iter().filter(worth).peekable();
-    while let Some(product) = timed.next() {
+    for (number, product) in timed.iter().enumerate() {
         let begun = Instant::now();
         let same = |cases: &[Case]| cases.iter().position(|case| case.name == product.name);
         // A product that not all of them do is no comparison.
@@ -151,7 +151,7 @@ fn time(
             *seconds += bench::seconds(gpu, &cases[index], Clock::of(gpu), effort)?;
         }
         bar.inc(1);
-        let next = timed.peek().map_or(0.0, |next| next.flops as f64 / product.flops as f64);
+        let next = timed.get(number + 1).map_or(0.0, |next| next.flops as f64 / product.flops as f64);
         let expected = start.elapsed() + begun.elapsed().mul_f64(next);
         if tune == Tune::Quick && expected.as_secs_f64() > QUICK_SECONDS {
             break;

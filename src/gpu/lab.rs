@@ -21,7 +21,7 @@ pub struct Lab<'gpu> {
 impl<'gpu> Lab<'gpu> {
     /// An empty bench, whose kernels read their inputs as the device prefers it.
     pub fn new(gpu: &'gpu Gpu) -> Self {
-        let mirroring = if gpu.prefers_mirrors() { Mirroring::of_software() } else { Mirroring::Off };
+        let mirroring = Mirroring::fastest(gpu.prefers_mirrors());
         Self { gpu, buffers: Vec::new(), mirroring, mirrors: RefCell::default() }
     }
 

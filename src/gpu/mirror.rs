@@ -145,8 +145,8 @@ impl MirrorSpan {
     }
 }
 
-/// Which dispatches read their inputs from mirrors. The same bits come out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which dispatches read their inputs from mirrors, in the order of the memory that this takes. The same bits come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mirroring {
     /// None: buffers load as fast.
     Off,
@@ -157,10 +157,15 @@ pub enum Mirroring {
 }
 
 impl Mirroring {
-    /// The fastest on a software driver. With AVX-512 it puts what a lane loads into the vector within registers, and a copy to
-    /// be read once costs more than it saves; without, it saves half of an update's time.
-    pub fn of_software() -> Self {
-        if has_avx512() { Self::Rereading } else { Self::All }
+    /// The fastest, where anything is to be `mirrored`, which only software drivers like. With AVX-512 these put what a lane loads
+    /// into the vector within registers, and a copy to be read once costs more than it saves; without, it saves half of an
+    /// update's time.
+    pub fn fastest(mirrored: bool) -> Self {
+        match (mirrored, has_avx512()) {
+            (false, _) => Self::Off,
+            (true, true) => Self::Rereading,
+            (true, false) => Self::All,
+        }
     }
 
     fn covers(self, dispatch: &Dispatch) -> bool {

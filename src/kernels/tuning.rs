@@ -313,19 +313,18 @@ impl Family {
         }
     }
 
-    /// The widths of a tile, as constants of its pipelines: vec4 columns of an invocation; the subgroup family has one, and
-    /// spreads columns over the lanes; the workgroup families have two, and sides of 8 or 16 invocations; those with matrices
+    /// The widths of a tile, as constants of its pipelines: vec4 columns of an invocation; the subgroup family has one,
+    /// spreads columns over the lanes and makes tiles of two heights; the workgroup families have two, and sides of 8 or 16 invocations; those with matrices
     /// write one at a time.
     pub(super) const fn widths(self) -> &'static [&'static [(&'static str, u32)]] {
         match self {
             Self::Direct => &[&[("COLUMNS", 1)], &[("COLUMNS", 2)]],
-            Self::Subgroup8 => {
-                const fn width(spread: u32, tall: u32) -> [(&'static str, u32); 3] {
-                    [("COLUMNS", 1), ("SPREAD", spread), ("TALL", tall)]
-                }
-                const WIDTHS: [[(&str, u32); 3]; 4] = [width(1, 0), width(2, 0), width(4, 0), width(4, 1)];
-                &[&WIDTHS[0], &WIDTHS[1], &WIDTHS[2], &WIDTHS[3]]
-            }
+            Self::Subgroup8 => &[
+                &[("COLUMNS", 1), ("SPREAD", 1), ("TALL", 0)],
+                &[("COLUMNS", 1), ("SPREAD", 2), ("TALL", 0)],
+                &[("COLUMNS", 1), ("SPREAD", 4), ("TALL", 0)],
+                &[("COLUMNS", 1), ("SPREAD", 4), ("TALL", 1)],
+            ],
             Self::Workgroup | Self::WorkgroupHalf => &[&[("COLUMNS", 2), ("SIDE", 8)], &[("COLUMNS", 2), ("SIDE", 16)]],
             Self::Cooperative8 | Self::Cooperative16 => &[&[("COLUMNS", 1), ("SIDE", 16)]],
         }

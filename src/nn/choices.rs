@@ -55,32 +55,3 @@ impl Nonlin {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::fmt;
-    use std::str::FromStr;
-
-    use super::*;
-    use crate::names::UnknownName;
-
-    fn agree<T>(names: &[(&str, T)])
-    where
-        T: FromStr<Err = UnknownName> + ToString + Serialize + Copy + PartialEq + fmt::Debug,
-    {
-        for (name, value) in names {
-            assert_eq!(name.parse(), Ok(*value));
-            assert_eq!(value.to_string(), *name);
-            assert_eq!(serde_json::to_string(value).unwrap(), format!("\"{name}\""));
-        }
-    }
-
-    #[test]
-    fn names_agree_between_flags_and_files() {
-        agree(LossSup::NAMES);
-        agree(LossUnsup::NAMES);
-        agree(Nonlin::NAMES);
-        let error = "tanh".parse::<Nonlin>().unwrap_err().to_string();
-        assert_eq!(error, "unknown nonlinearity 'tanh'; known: relu, leakyrelu");
-    }
-}

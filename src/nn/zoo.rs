@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::UnknownName;
+use crate::names::{UnknownName, lookup};
 
 use super::error::ModelError;
 use super::families::{Family, M};
@@ -170,14 +170,14 @@ impl FromStr for Architecture {
     type Err = ModelError;
 
     fn from_str(text: &str) -> Result<Self, ModelError> {
-        let named = NAMES.iter().find(|(name, _)| *name == text).map(|&(_, architecture)| architecture);
-        named.or_else(|| Self::numbered(text)).ok_or_else(|| {
-            let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
-            let known = format!(
-                "{}, wresnetD-K and wresnetD-Ka (layers D = 10, 16, 22, ..., widened K times), plain:N (N blocks)",
-                names.join(", ")
-            );
-            UnknownName { what: "model", got: text.into(), known }.into()
+        lookup("model", text, &NAMES).or_else(|unknown| {
+            Self::numbered(text).ok_or_else(|| {
+                let known = format!(
+                    "{}, wresnetD-K and wresnetD-Ka (layers D = 10, 16, 22, ..., widened K times), plain:N (N blocks)",
+                    unknown.known
+                );
+                UnknownName { known, ..unknown }.into()
+            })
         })
     }
 }
