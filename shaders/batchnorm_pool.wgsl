@@ -1,8 +1,8 @@
-// Batch normalisation, activation and the maxima of 2x2 windows in one pass over x [N, H, W, channels]; and the way back, which
-// makes again from x what it needs. Constants: NORM (0: the activation alone), ACTIVATION.
+// Batch normalisation, activation and the maxima of 2x2 windows in one pass over x [N, H, W, channels]; and the way
+// back, which makes again from x what it needs. Constants: NORM (0: the activation alone), ACTIVATION.
 //
-// One invocation takes four channels of a run of windows (sweep.wgsl). An odd last line or column of pixels has windows of its
-// own, which have no maximum; what they lack of four pixels is the last pixel again.
+// One invocation takes four channels of a run of windows (sweep.wgsl). An odd last line or column of pixels has windows
+// of its own, which have no maximum; what they lack of four pixels is the last pixel again.
 
 struct Params {
     windows: u32,

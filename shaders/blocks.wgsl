@@ -1,11 +1,11 @@
 // How a workgroup of SIDE x SIDE invocations fills its tiles of A and B: of every SIDE k of the sum, half of the invocations
-// fetch a block of four rows by four k of A each, the other half one of B, turned so that every access to workgroup memory is
-// a vec4.
+// fetch a block of four rows by four k of A each, the other half one of B, turned so that every access to workgroup
+// memory is a vec4.
 //
 // The kernel says which groups of four k are its part's (`groups_of`), where C ends (`bounds`), which of A and B lie along k
 // (A_ALONG, B_ALONG), and loads blocks (`block_a`, `block_b`); `start_rows` comes before the first block of A,
-// `start_writing` before the first `put`. element_f32.wgsl or element_f16.wgsl says what a tile holds, the family how far apart
-// the rows of a tile lie (PITCH).
+// `start_writing` before the first `put`. element_f32.wgsl or element_f16.wgsl says what a tile holds, the family how
+// far apart the rows of a tile lie (PITCH).
 
 // From `begin` to before `end`.
 struct Groups {
@@ -27,7 +27,8 @@ const BLOCKS: u32 = FOURS * DEPTH;
 var<workgroup> tile_a: array<Element, 4u * DEPTH * PITCH>;
 var<workgroup> tile_b: array<Element, 4u * DEPTH * PITCH>;
 
-// Which block an invocation fetches: of A or of B, which four of its rows or vec4 column of the matrix, which group of a step.
+// Which block an invocation fetches: of A or of B, which four of its rows or vec4 column of the matrix, which group of
+// a step.
 struct Errand {
     for_a: bool,
     four: u32,
@@ -45,8 +46,8 @@ fn errand_of(local: u32, first_four: u32, first_column: u32) -> Errand {
     return Errand(for_a, select(first_column, first_four, for_a) + own, own, group);
 }
 
-// What an invocation has to do: where its workgroup's tile begins, in fours of rows and in vec4 columns, over which groups it
-// sums, and what it fetches.
+// What an invocation has to do: where its workgroup's tile begins, in fours of rows and in vec4 columns, over which
+// groups it sums, and what it fetches.
 struct Task {
     first_four: u32,
     first_column: u32,

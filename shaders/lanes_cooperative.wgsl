@@ -1,7 +1,7 @@
-// The family for GPUs with units for whole matrices, which WebGPU does not know and wgpu calls cooperative matrices. SIDE x SIDE
-// (16 x 16) invocations make a tile of 128 rows by 32 vec4 columns out of the blocks that they fetch (blocks.wgsl), in f16. Each
-// subgroup owns 4 by 2 matrices of MATRIX x MATRIX sums (matrices8.wgsl, matrices16.wgsl), in f32: for every MATRIX k it loads
-// six matrices from workgroup memory and multiplies eight pairs.
+// The family for GPUs with units for whole matrices, which WebGPU does not know and wgpu calls cooperative matrices.
+// SIDE x SIDE (16 x 16) invocations make a tile of 128 rows by 32 vec4 columns out of the blocks that they fetch
+// (blocks.wgsl), in f16. Each subgroup owns 4 by 2 matrices of MATRIX x MATRIX sums (matrices8.wgsl, matrices16.wgsl),
+// in f32: for every MATRIX k it loads six matrices from workgroup memory and multiplies eight pairs.
 //
 // What a lane holds of a matrix is the driver's secret, so sums leave through workgroup memory, a matrix at a time.
 //

@@ -1,9 +1,9 @@
 // The family for adapters whose subgroups always have eight lanes, as the software driver's have. The lanes form sets of
-// SPREAD (4, 2 or 1) neighbours. A lane owns one vec4 column and as many rows as the others of its set: 16, or 8 with SPREAD 1, or
-// 32 where the tile is TALL. So one subgroup makes a tile of 32 or 64 rows by four columns, 64 by two or 64 by one. The lanes
-// of a set load different rows of A and hand them to each other: four k of a tile of four columns cost a lane four vec4 loads of
-// A and four of B for 256 multiply-adds, or eight and four for 512. Fewer columns than four would leave lanes idle, hence
-// the smaller spreads.
+// SPREAD (4, 2 or 1) neighbours. A lane owns one vec4 column and as many rows as the others of its set: 16, or 8 with
+// SPREAD 1, or 32 where the tile is TALL. So one subgroup makes a tile of 32 or 64 rows by four columns, 64 by two or
+// 64 by one. The lanes of a set load different rows of A and hand them to each other: four k of a tile of four columns
+// cost a lane four vec4 loads of A and four of B for 256 multiply-adds, or eight and four for 512. Fewer columns than
+// four would leave lanes idle, hence the smaller spreads.
 //
 // A shuffle within four lanes whose pattern is constant is one in-lane permutation, which can load its operand from the
 // stack; a broadcast over all eight lanes is two instructions. Tiles live on the stack, for there are 16 registers: the
@@ -11,13 +11,14 @@
 // loop stays within what the processor keeps decoded. That is 4096 instructions on a Zen 3, and half of it while another
 // thread runs on the same core; longer loops are decoded again at every turn. A loop over a tile of 32 rows has 1340
 // instructions (5.2 a multiply-add), over a tall one 4610 (4.5) and takes up to 1.5 times as long there. On a Xeon, which
-// keeps less decoded than either, the tall one wins (benches/RESULTS.md).
+// keeps less decoded than either, the tall one wins, and on a Zen 4, which keeps more (benches/RESULTS.md).
 //
-// At the end of an iteration of a loop the driver blends every accumulator with what it was, lane by lane, for lanes that may
-// have left; and four k of B are the same for both sets of four lanes. So products of tall tiles make two steps of four k
-// at once, of which each set loads one.
+// At the end of an iteration of a loop the driver blends every accumulator with what it was, lane by lane, for lanes
+// that may have left; and four k of B are the same for both sets of four lanes. So products of tall tiles make two
+// steps of four k at once, of which each set loads one.
 //
-// WGSL wants `enable subgroups;` here; naga 30 refuses it and takes the operations without, so browsers get the direct family.
+// WGSL wants `enable subgroups;` here; naga 30 refuses it and takes the operations without, so browsers get the direct
+// family.
 
 // Of the groups, as many are used as a lane has eights of rows.
 struct Tile {
@@ -54,7 +55,7 @@ fn columns_of(step: u32, loaded: Columns) -> Columns {
     if (STEPS == 1u) {
         return loaded;
     }
-    let holder = own_lane & 3u | step * 4u;
+    let holder = (own_lane & 3u) | (step * 4u);
     let m = loaded.x;
     let x = mat4x4<f32>(
         subgroupShuffle(m[0], holder), subgroupShuffle(m[1], holder), subgroupShuffle(m[2], holder), subgroupShuffle(m[3], holder),

@@ -1,6 +1,6 @@
 // One update of a whole arena of parameters, which squares the trunk's gradients on the way: they are at hand. Behind
 // workgroup_sum.wgsl. Constants: THREADS, PER_THREAD (vec4s an invocation updates).
-// An entry point a rule. Formulas: "Optimisers" of the golden cases' description.
+// An entry point a rule. The formulas are those of PyTorch's SGD and Adam, with L2 decay added to the gradient.
 //
 // A pad lane holds parameter 0 and gets gradient 0, so its state stays 0 and its step is 0 / (0 + eps) = 0.
 

@@ -12,7 +12,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<vec4<f32>>;
 
-// Not written by each entry point that shares the helpers below, hence bound last or not at all.
+// The rest depends on the entry point: the loss and its gradient have labels, rows and gradients, the softmax probabilities.
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read_write> rows: array<vec2<f32>>;
 @group(0) @binding(4) var<storage, read_write> gradients: array<vec4<f32>>;
@@ -47,7 +47,7 @@ fn higher(a: Peak, b: Peak) -> Peak {
     return Peak(a.value, a.index, broken);
 }
 
-// Every function below is called by all invocations, with `active` false past the last row, because of its barriers.
+// Every function below is called by all invocations, with `active_row` false past the last row, because of its barriers.
 fn row_peak(row: u32, local: u32, active_row: bool) -> Peak {
     var peak = Peak(LOWEST, 0xffffffffu, 0u);
     if (active_row) {

@@ -1,6 +1,6 @@
-// Similarity matching: what its kernels share, and the features of each sample. workgroup_sum.wgsl is joined in front of this
-// file, similarity_matrix.wgsl (the loss of the features' cosines and its gradient) and similarity_gradient.wgsl (the rest of
-// the way back to z) behind it; the products between them are gemm.wgsl's.
+// Similarity matching: what its kernels share, and the features of each sample. workgroup_sum.wgsl is joined in front
+// of this file, similarity_matrix.wgsl (the loss of the features' cosines and its gradient) and
+// similarity_gradient.wgsl (the rest of the way back to z) behind it; the products between them are gemm.wgsl's.
 // Constants: THREADS (workgroup size, a multiple of 8), SPATIAL_STD (1: features are standard deviations over space;
 // 0: features are all values). All tensors are vec4 over channels; "groups" counts vec4s of one position.
 //

@@ -1,11 +1,11 @@
 // A register tile of a matrix product, shared by gemm and conv2d: C[rows, columns] += A[rows, k] B[k, columns], four k at
 // a time. An invocation accumulates groups of eight rows by one or two vec4 columns (COLUMNS).
 //
-// How the rows of A reach an invocation is the family's business: lanes_direct.wgsl, lanes_subgroup.wgsl or
-// lanes_workgroup.wgsl, one of which is joined to this file and holds the entry point. The first two call the kernel's
-// `compute`, which makes one tile out of `tile_step`s and hands it to `put_tile`; the third asks the kernel for blocks. How many groups a Tile has is the family's business too: a driver that takes
-// structs apart pays for every member, used or not, when it compiles. A and B are read as a(i) and b(i), from buffers or
-// from texels.
+// How the rows of A reach an invocation is the family's business: lanes_direct.wgsl, lanes_subgroup.wgsl,
+// lanes_workgroup.wgsl or lanes_cooperative.wgsl, one of which is joined to this file and holds the entry point. The first
+// two call the kernel's `compute`, which makes one tile out of `tile_step`s and hands it to `put_tile`; the others ask the
+// kernel for blocks, and the last of them multiplies matrices without this file's tile. How many groups a Tile has is the family's business too: a driver that takes structs apart pays for every member,
+// used or not, when it compiles. A and B are read as a(i) and b(i), from buffers or from texels.
 // Everything is spelled out in named registers: a private array with a loop over it costs the software driver a factor of
 // four, because it unrolls nothing that holds memory or subgroup operations.
 

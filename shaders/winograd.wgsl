@@ -8,11 +8,12 @@
 // `weights` [3, 3, cin, cout] -> u [points, cin, cout], or with TURNED, for the gradient of the input, [points, cout, cin];
 // `inputs` pixels -> v [points, tiles, channels]; a batched gemm makes v u; `outputs` turns it into pixels.
 //
-// The gradient of the weights is that of y = A^T ((G w) (B^T x)) A, where the products are those of the points, by w: G^T ((A dy)
-// (B^T x)) G. So `output_gradients` dy -> z [points, tiles, cout]; a batched gemm makes v^T z, the sum over all tiles;
-// `weight_gradients` turns it into [3, 3, cin, cout].
+// The gradient of the weights is that of y = A^T ((G w) (B^T x)) A, where the products are those of the points, by w:
+// G^T ((A dy) (B^T x)) G. So `output_gradients` dy -> z [points, tiles, cout]; a batched gemm makes v^T z, the sum over
+// all tiles; `weight_gradients` turns it into [3, 3, cin, cout].
 //
-// An invocation takes a tile, or a row of the weights, and a vec4 of channels. Tiles are numbered by sample, line and column.
+// An invocation takes a tile, or a row of the weights, and a vec4 of channels. Tiles are numbered by sample, line and
+// column.
 
 const SIDE: u32 = M + 2u;
 

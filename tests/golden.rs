@@ -1,6 +1,6 @@
 //! The engine against the golden cases: every case in `PREDSIM_GOLDEN` (default `tests/golden`) is run on the GPU, under
-//! several plans and with every variant of the products that the adapter can run (`PREDSIM_FORCE_VARIANT` names one), and all
-//! that golden/README.md lists is compared. A line each, with the largest deviation of each kind.
+//! several plans and with every variant of the products that the adapter can run (`PREDSIM_FORCE_VARIANT` names one),
+//! and what it holds is compared (`golden/replay.rs`). A line each, with the largest deviation of each kind.
 //!
 //! A case that nothing could be compared with (one with dropout) is ignored by name; with `PREDSIM_GOLDEN_STRICT=1` it
 //! fails.

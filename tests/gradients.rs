@@ -4,9 +4,9 @@
 //! For every trained tensor the loss is taken a small step up and down along the gradient: its slope there has to be the
 //! gradient's norm. A gradient that lacks a part, or has one too many, fails that at every length of the step.
 //!
-//! Activations and max poolings bend the loss wherever an element changes sign or a maximum moves, and a step that such a kink lies
-//! in has another slope, by as much as 5 % in nets as small as these. The shorter the step the fewer lie in it, the longer
-//! the less rounding counts; so a tensor may show its slope at any of several lengths.
+//! Activations and max poolings bend the loss wherever an element changes sign or a maximum moves, and a step that such
+//! a kink lies in has another slope, by as much as 5 % in nets as small as these. The shorter the step the fewer lie in
+//! it, the longer the less rounding counts; so a tensor may show its slope at any of several lengths.
 
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -11,8 +11,8 @@ use predsim::gpu::{Gpu, Mirroring, Slice, Wanted, block_on};
 use predsim::kernels::tuning::Tuning;
 use predsim::nn::{Architecture, InputShape, LossSup, LossUnsup, Model, ModelConfig, init::initial_values};
 use predsim::train::{
-    Limit, MemoryReport, Mode, NamedTensor, Network, Plan, Pool, Position, Samples, Schedule, Session, Source,
-    TrainConfig, Trainer,
+    Footprint, Limit, MemoryReport, Mode, NamedTensor, Network, Plan, Pool, Position, Samples, Schedule, Session,
+    Source, TrainConfig, Trainer,
 };
 
 fn gpu() -> Rc<Gpu> {
@@ -193,8 +193,8 @@ fn local_memory_does_not_grow_with_depth_and_backprop_does() {
     }
 }
 
-/// An update reads everything once: its mirrors are as large as the parameters and their gradients and moments, and save time
-/// on some processors.
+/// An update reads everything once: its mirrors are as large as the parameters and their gradients and moments, and
+/// save time on some processors.
 #[test]
 fn a_plan_that_saves_memory_updates_without_mirrors() {
     let mirrored = |limit: Limit| {
@@ -393,6 +393,29 @@ fn a_greedy_phase_leaves_every_other_block_as_it_is_bit_for_bit() {
                 assert!(!wrong, "{name} in phase {phase} of {}", modules.len());
             }
             before = after;
+        }
+    }
+}
+
+#[test]
+fn the_memory_of_all_greedy_phases_is_taken_at_the_start() {
+    let gpu = gpu();
+    let data = mnist_mini(72, 30);
+    for network in greedy(Some(&gpu)) {
+        let (modules, plans) = (network.model.modules.len(), Session::plans(&data, 24));
+        let footprint = Footprint::new(&network, &plans).expect("nothing limits it");
+        let trainer = initialised(&gpu, network, &plans);
+        let taken = trainer.allocated();
+        assert_eq!(footprint.activations, taken.activations);
+        let mut session = Session::new(trainer, &data, Position { epoch: 1, step: 0 });
+        for epoch in 1..=2 * modules {
+            block_on(&gpu, async {
+                while session.step().await.expect("the step runs").is_some() {}
+                session.close_epoch().await.expect("the epoch closes");
+                session.test(epoch).await.expect("it is tested");
+            });
+            assert_eq!(session.trainer.allocated().activations, taken.activations, "epoch {epoch}");
+            assert!(session.trainer.footprint().total() <= footprint.total(), "epoch {epoch}");
         }
     }
 }

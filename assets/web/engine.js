@@ -4,7 +4,11 @@ let module = null;
 
 // The engine's code, compiled once for all workers.
 function compiled() {
-  module ??= WebAssembly.compileStreaming(fetch(new URL("./engine/predsim_bg.wasm", import.meta.url)));
+  module ??= WebAssembly.compileStreaming(fetch(new URL("./engine/predsim_bg.wasm", import.meta.url))).catch((error) => {
+    // A start that comes later loads it anew.
+    module = null;
+    throw error;
+  });
   return module;
 }
 

@@ -72,9 +72,9 @@ const receive = {
     const errors = run.lanes.map((lane) => lane.cards.at(-1).smooth.error);
     if (run.seen !== undefined) run.chart.push(run.seen, [...errors, ...errors.map(() => null)]);
     const [{ epoch, step }] = lanes;
-    const [{ steps_per_epoch: steps }] = run.about;
-    byId("epoch").textContent = `${Math.min(epoch, run.flags.epochs)} of ${run.flags.epochs}`;
-    byId("step").textContent = `${epoch > run.flags.epochs ? steps : step} of ${steps}`;
+    const [{ steps_per_epoch: steps, epochs }] = run.about;
+    byId("epoch").textContent = `${Math.min(epoch, epochs)} of ${epochs}`;
+    byId("step").textContent = `${epoch > epochs ? steps : step} of ${steps}`;
     if (rate !== null) byId("rate").textContent = rate < 10 ? rate.toFixed(1) : String(Math.round(rate));
   },
 

@@ -67,8 +67,10 @@ function fail(error) {
 async function start({ settings, compare, files, checkpoint, playing }) {
   if (checkpoint) {
     // The network and its data set are the checkpoint's; how long and how fast to go on is the page's.
+    const kept = JSON.parse(settings_of_checkpoint(checkpoint));
+    // The epochs of a greedy schedule's phases cannot change any more.
     const { lr, epochs } = settings;
-    settings = { ...JSON.parse(settings_of_checkpoint(checkpoint)), lr, epochs };
+    settings = { ...kept, lr, epochs: kept.schedule === "greedy" ? kept.epochs : epochs };
   }
   state.data = await openData(settings, files, reading);
   const device = await Device.open();
@@ -79,7 +81,7 @@ async function start({ settings, compare, files, checkpoint, playing }) {
     state.lanes.push({ name: backprop ? "backprop" : "local", run, about: JSON.parse(run.describe()), finished: false });
   }
   const { about } = state.lanes[0];
-  state.epochs = about.settings.epochs;
+  state.epochs = about.epochs;
   state.probe = state.data.probe(about.probe);
   state.playing = playing;
   self.postMessage({

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::gpu::{Dispatch, GpuError, Lab, Slice, TensorId};
+use crate::gpu::{Access, Dispatch, GpuError, Lab, Slice, TensorId};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::gemm::{Gemm, Op};
 use crate::kernels::tuning::Tuning;
 use crate::train::map::{CONV, Map};
-use crate::train::{Mode, Network, Plan, Pool};
+use crate::train::{Mode, Network, Plan, Pool, Unfit};
 
 /// Sides of the square matrix products.
 const GEMM_SIDES: [u32; 4] = [512, 1024, 2048, 4096];
@@ -21,7 +21,8 @@ const CONVOLUTION_BATCH: u32 = 32;
 pub struct Case {
     /// What it is.
     pub name: String,
-    /// Bytes that have to be read and written at the least: every tensor once.
+    /// Bytes that have to be read and written at the least: every tensor once, and twice
+    /// where it is updated.
     pub bytes: u64,
     /// Floating-point operations of a run. Of a convolution those of the direct way, whichever way it is computed in.
     pub flops: u64,
@@ -33,8 +34,12 @@ impl Case {
     pub fn new(name: impl Into<String>, dispatches: Vec<Dispatch>) -> Self {
         let mut extents: BTreeMap<(TensorId, bool), u64> = BTreeMap::new();
         for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
-            let bytes = extents.entry((binding.slice.tensor, binding.access.writes())).or_default();
-            *bytes = (*bytes).max(binding.slice.bytes);
+            let writes = binding.access.writes();
+            let reads = !writes || binding.access == Access::Update;
+            for (write, _) in [(false, reads), (true, writes)].into_iter().filter(|(_, counts)| *counts) {
+                let bytes = extents.entry((binding.slice.tensor, write)).or_default();
+                *bytes = (*bytes).max(binding.slice.bytes);
+            }
         }
         let flops = dispatches.iter().map(|dispatch| dispatch.flops).sum();
         Self { name: name.into(), bytes: extents.values().sum(), flops, dispatches }
@@ -138,10 +143,13 @@ fn convolution(conv: &Conv2d) -> [Case; 3] {
     ]
 }
 
-/// Each different kernel call of a training step of `batch` samples, all dispatches of it, named after the block that it comes
-/// from first. The calls of plans that differ in their tuning alone have the same names.
-pub fn of_network(title: &str, network: &Network, batch: u32) -> Vec<Case> {
-    let plan = Plan::new(network, Mode::Train, batch, &mut Pool::default()).expect("nothing limits its memory");
+/// Each different kernel call of a training step of `batch` samples, all dispatches of it, named after the block that
+/// it comes from first. The calls of plans that differ in their tuning alone have the same names.
+///
+/// # Errors
+/// [`Unfit`] where a step of the network cannot be done within its goal.
+pub fn of_network(title: &str, network: &Network, batch: u32) -> Result<Vec<Case>, Unfit> {
+    let plan = Plan::new(network, Mode::Train, batch, &mut Pool::default())?;
     let mut seen = HashSet::new();
     let mut named: HashMap<String, usize> = HashMap::new();
     let mut cases = Vec::new();
@@ -156,7 +164,7 @@ pub fn of_network(title: &str, network: &Network, batch: u32) -> Vec<Case> {
             }
         }
     }
-    cases
+    Ok(cases)
 }
 
 /// What a dispatch does, wherever its tensors are.

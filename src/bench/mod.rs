@@ -8,7 +8,7 @@ pub mod cases;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::{Gpu, GpuError, Lab, Program, Slice, block_on};
+use crate::gpu::{Dispatch, Gpu, GpuError, Lab, Program, Slice, block_on};
 use crate::kernels::limits;
 
 pub use cases::Case;
@@ -89,15 +89,15 @@ pub struct Measurement {
     pub bytes: u64,
     /// The adapter's limits while it was timed: their medians.
     pub limits: Limits,
-    /// Its operations as a part of the multiply-adds, and its bytes as a part of the copied ones, that the adapter would have
-    /// done in the same time: medians over the runs, each beside the limits as they were at that moment.
+    /// Its operations as a part of the multiply-adds, and its bytes as a part of the copied ones, that the adapter
+    /// would have done in the same time: medians over the runs, each beside the limits as they were at that moment.
     #[serde(default)]
     pub shares: Limits,
 }
 
 /// The kernels that show an adapter's limits, to be run beside others: on a shared machine its speed changes from one second
-/// to the next, so that only what is timed in turn with a limit can be given as a part of it. And where processors are lent by
-/// the share of a second, what asks for little gets ahead: so the limits take as long as what is timed.
+/// to the next, so that only what is timed in turn with a limit can be given as a part of it. And where processors are
+/// lent by the share of a second, what asks for little gets ahead: so the limits take as long as what is timed.
 #[derive(Debug)]
 pub struct Yardstick<'g> {
     lab: Lab<'g>,
@@ -136,9 +136,9 @@ impl<'g> Yardstick<'g> {
 
     /// So many rounds of multiply-adds, and what that is in operations.
     fn multiply_add(&self, rounds: u32) -> Result<(Program, u64), GpuError> {
-        let dispatch = limits::multiply_add(self.workgroups, rounds, [0.999, 0.1], self.results);
-        let flops = dispatch.flops;
-        Ok((self.lab.program(vec![dispatch])?, flops))
+        let dispatches = multiply_adds(self.workgroups, rounds, self.results);
+        let flops = dispatches.iter().map(|dispatch| dispatch.flops).sum();
+        Ok((self.lab.program(dispatches)?, flops))
     }
 
     /// Times `case` by `clock`, in turn with the limits.
@@ -184,6 +184,13 @@ impl<'g> Yardstick<'g> {
             shares: Limits::median(&shares),
         })
     }
+}
+
+/// So many rounds of multiply-adds, or a few more, in as few dispatches as can be.
+fn multiply_adds(workgroups: u32, rounds: u32, results: Slice) -> Vec<Dispatch> {
+    let count = rounds.div_ceil(limits::MOST_ROUNDS).max(1);
+    let dispatch = limits::multiply_add(workgroups, rounds.div_ceil(count), [0.999, 0.1], results);
+    vec![dispatch; count as usize]
 }
 
 impl Limits {
@@ -246,4 +253,23 @@ fn run_seconds(gpu: &Gpu, program: &Program, clock: Clock) -> Result<f64, GpuErr
     gpu.submit(encoder.finish())?;
     wait(gpu)?;
     Ok(start.elapsed().as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::TensorId;
+
+    #[test]
+    fn rounds_are_spread_over_dispatches_that_end() {
+        let results = Slice { tensor: TensorId(0), offset: 0, bytes: limits::multiply_add_bytes(1) };
+        let flops_of = |rounds| limits::multiply_add(1, rounds, [0.0; 2], results).flops;
+        for (rounds, count) in [(1, 1), (limits::MOST_ROUNDS, 1), (limits::MOST_ROUNDS + 1, 2), (1_000_000, 31)] {
+            let dispatches = multiply_adds(1, rounds, results);
+            assert_eq!(dispatches.len(), count, "{rounds} rounds");
+            assert!(dispatches.iter().all(|dispatch| dispatch.flops <= flops_of(limits::MOST_ROUNDS)));
+            let done: u64 = dispatches.iter().map(|dispatch| dispatch.flops).sum();
+            assert!((flops_of(rounds)..flops_of(rounds + 31)).contains(&done), "{rounds} rounds");
+        }
+    }
 }

@@ -70,7 +70,7 @@ impl<F: FnMut(&str) -> Result<Vec<f32>, E>, E> View for Content<'_, F, E> {
 /// shapes; `fetch` gives the values of one of them when it is written.
 ///
 /// # Errors
-/// The first error of `fetch`, or [`CheckpointError::Format`] if the file cannot be written. What is at `path` then is no
+/// The first error of `fetch`, or [`CheckpointError::Unwritable`]. What is at `path` then is no
 /// checkpoint.
 pub fn write<E: From<CheckpointError>>(
     path: &Path,
@@ -89,5 +89,5 @@ pub fn write<E: From<CheckpointError>>(
     if let Some(error) = source.into_inner().failed {
         return Err(error);
     }
-    written.map_err(|error| CheckpointError::Format(error.to_string()).into())
+    written.map_err(|error| CheckpointError::Unwritable(error.to_string()).into())
 }

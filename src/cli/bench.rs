@@ -1,5 +1,5 @@
-//! `predsim bench`: kernels against the adapter's limits and against an earlier run; `predsim bench step`: where the time of a
-//! training step goes.
+//! `predsim bench`: kernels against the adapter's limits and against an earlier run; `predsim bench step`: where the
+//! time of a training step goes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,15 +36,16 @@ pub struct BenchArgs {
     #[arg(long, value_name = "MODEL", num_args = 1..)]
     models: Vec<Architecture>,
     /// Samples in a step of those networks
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    batch_size: usize,
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: u32,
     /// Adapter to run on: a part of its name or its number in `predsim devices`
     #[arg(long, value_name = "NAME|INDEX")]
     adapter: Option<String>,
     /// What products multiply: f32, or operands rounded to f16
     #[arg(long, value_name = "f32|f16", default_value_t)]
     precision: Precision,
-    /// Time from a run's submission to its end by the host's clock, as other engines are timed, not by the adapter's timestamps
+    /// Time from a run's submission to its end by the host's clock, as other engines are timed, not by the adapter's
+    /// timestamps
     #[arg(long)]
     wall: bool,
     /// Print one JSON object
@@ -68,8 +69,8 @@ pub struct StepArgs {
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
     /// Steps to time, of which the median is taken
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    steps: usize,
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    steps: u32,
     /// Time whole steps by the host's clock, batches and submission with them, as other engines are timed; lists no kernels
     #[arg(long)]
     wall: bool,
@@ -127,10 +128,11 @@ fn select(args: &BenchArgs, gpu: &Gpu) -> Result<Vec<Case>, CliError> {
     let mut all = cases::headline(tuning);
     for &model in &args.models {
         let config = ModelConfig::new(model, InputShape { height: 32, width: 32, channels: 3 }, 10);
-        let train = TrainConfig { batch_size: args.batch_size, ..TrainConfig::default() };
+        let train = TrainConfig { batch_size: args.batch_size as usize, ..TrainConfig::default() };
         let source = Source::Pixels { mean: [0.5; 3], std: [0.25; 3] };
         let network = Network::new(Model::build(config)?, train, source, tuning);
-        all.extend(cases::of_network(&model.to_string(), &network, args.batch_size as u32));
+        let cases = cases::of_network(&model.to_string(), &network, args.batch_size);
+        all.extend(cases.map_err(|unfit| CliError::usage(format!("--models {model}: {unfit}")))?);
     }
     let Some(filter) = &args.filter else { return Ok(all) };
     let names: Vec<String> = all.iter().map(|case| case.name.clone()).collect();
@@ -210,15 +212,20 @@ fn step(args: &StepArgs) -> Result<(), CliError> {
 
 /// What `time` says of each of `count` steps, behind one that warms caches and is not counted.
 fn timed_steps<'d, T>(
-    count: usize,
+    count: u32,
     gpu: &Gpu,
     session: &mut Session<'d>,
     mut time: impl FnMut(&mut Session<'d>) -> Result<T, CliError>,
 ) -> Result<Vec<T>, CliError> {
-    let mut times = Vec::with_capacity(count);
-    for number in 0..=count.max(1) {
-        if session.position().step == session.steps_per_epoch() {
-            block_on(gpu, session.close_epoch())?;
+    // The last step of an epoch may have fewer samples than the others.
+    let (batch, samples) = (session.trainer.network().train.batch_size, session.training_samples() as usize);
+    let alike = (samples / batch).max(1);
+    let mut times = Vec::new();
+    for number in 0..=count {
+        while session.position().step >= alike {
+            if block_on(gpu, session.step())?.is_none() {
+                block_on(gpu, session.close_epoch())?;
+            }
         }
         let step = time(session)?;
         if number > 0 {

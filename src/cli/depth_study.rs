@@ -1,5 +1,5 @@
-//! `predsim depth-study`: does a local loss keep gradients from vanishing or exploding? Trains plain nets of growing depth by
-//! backpropagation and by local losses for a short time, and draws the gradients' norms over depth for both.
+//! `predsim depth-study`: does a local loss keep gradients from vanishing or exploding? Trains plain nets of growing
+//! depth by backpropagation and by local losses for a short time, and draws the gradients' norms over depth for both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,13 @@ const STEM: &str = "depth-study";
 #[derive(Debug, Args)]
 pub struct DepthStudyArgs {
     /// Numbers of blocks of the nets; flags of `predsim train` but --model and --backprop may follow
-    #[arg(long, value_name = "N", num_args = 1.., default_values_t = [5, 10, 20, 40])]
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 1..,
+        default_values_t = [5, 10, 20, 40],
+        value_parser = clap::value_parser!(u32).range(1..),
+    )]
     pub depths: Vec<u32>,
     /// A recipe's name or its TOML file; flags given besides go over it
     #[arg(long, value_name = "NAME|FILE", default_value = "depth-study")]
@@ -71,7 +77,13 @@ struct Norms {
 /// See [`CliError`].
 pub fn run(args: &DepthStudyArgs) -> Result<(), CliError> {
     let (mut gpu, mut runs) = (None, Vec::new());
-    for settings in plans(args)? {
+    let plans = plans(args)?;
+    // Found out now rather than behind all the training.
+    fs::create_dir_all(&args.out)
+        .and_then(|()| tempfile::tempfile_in(&args.out).map(|_| ()))
+        .map_err(|error| CliError::unwritable(&args.out, error))?;
+    output::outlive_readers();
+    for settings in plans {
         let gpu: &Rc<Gpu> = match &mut gpu {
             Some(gpu) => gpu,
             none => none.insert(engine::open_gpu(&settings.adapter)?),

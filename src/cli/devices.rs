@@ -27,7 +27,7 @@ pub struct DevicesArgs {
 pub fn run(args: &DevicesArgs) -> Result<(), CliError> {
     if let Some(folder) = &args.dump_shaders {
         let count = dump(folder)?;
-        eprintln!("{count} shaders are in {}", folder.display());
+        output::complain(&format!("{count} shaders are in {}", folder.display()));
     }
     let adapters = pollster::block_on(list());
     let reports: Vec<AdapterReport> =

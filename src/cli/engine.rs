@@ -59,10 +59,15 @@ pub fn trainer(
 /// A usage error if it cannot be read or is not a checkpoint of ours.
 pub fn read_checkpoint(path: &Path) -> Result<(PathBuf, Checkpoint), CliError> {
     let file = if path.is_dir() { path.join(CHECKPOINT) } else { path.to_owned() };
-    let bytes = std::fs::read(&file).map_err(|error| {
+    let unreadable = |reason: &dyn std::fmt::Display| {
         let what = "a run's folder or a .safetensors file written by `predsim train` is needed here";
-        CliError::usage(format!("{}: cannot be read ({error}); {what}", file.display()))
-    })?;
+        CliError::usage(format!("{}: cannot be read ({reason}); {what}", file.display()))
+    };
+    // A device may never end.
+    if file.exists() && !file.is_file() {
+        return Err(unreadable(&"it is no file"));
+    }
+    let bytes = std::fs::read(&file).map_err(|error| unreadable(&error))?;
     let checkpoint = Checkpoint::from_bytes(&bytes).map_err(|error| CliError::checkpoint(&file, &error))?;
     Ok((file, checkpoint))
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::checkpoint::CheckpointError;
 use crate::data::fetch::FetchError;
+use crate::gpu::GpuError;
 
 pub use crate::run::RunError as CliError;
 
@@ -24,8 +25,9 @@ impl CliError {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) => 2,
+            // A defect of ours, not of the adapter.
+            Self::Gpu(GpuError::Validation(_)) | Self::Failed(_) => 1,
             Self::Gpu(_) => 3,
-            Self::Failed(_) => 1,
         })
     }
 }

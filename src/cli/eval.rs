@@ -57,7 +57,7 @@ pub fn run(args: &EvalArgs) -> Result<(), CliError> {
     let mut session = Session::new(trainer, &data, position);
     // The totals of an unfinished epoch are in the checkpoint, but not part of this answer.
     block_on(&gpu, session.trainer.take_totals())?;
-    let report = block_on(&gpu, session.test(position.epoch - usize::from(position.step == 0)))?;
+    let report = block_on(&gpu, session.test(position.latest_epoch()))?;
     if args.json { output::json(&report) } else { table(&report) }
 }
 

@@ -16,7 +16,7 @@ use super::progress::Voice;
 /// If standard output cannot be written.
 pub fn announce(voice: Voice, trainer: &Trainer, settings: &Settings) -> Result<(), CliError> {
     let footprint = trainer.footprint();
-    let Some(summary) = trainer.summary(Mode::Train, settings.train.batch_size as u32) else { return Ok(()) };
+    let Some(summary) = trainer.summary(Mode::Train) else { return Ok(()) };
     let had_no_room = settings.memory_budget.is_none() && trainer.network().goal.limit != Limit::Fastest;
     if voice == Voice::Json {
         return output::json(&json!({

@@ -2,6 +2,7 @@
 //!
 //! - `recipe`: settings with a name; what they mean is [`crate::run`]'s business
 //! - `engine`: files and adapters for [`crate::run`]
+//! - `start`: what a run settles before its first step
 //! - `run_folder`, `progress`, `output`: what a run leaves and what it shows
 //! - `chart`: line charts as pictures
 //! - `error`: what ends a command early, and with which exit code
@@ -23,6 +24,7 @@ mod progress;
 mod recipe;
 mod recipes;
 mod run_folder;
+mod start;
 mod train;
 mod tune;
 
@@ -87,7 +89,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("predsim: {error}");
+            output::complain(&format!("predsim: {error}"));
             error.exit_code()
         }
     }
@@ -113,9 +115,12 @@ fn parse() -> Result<Command, ExitCode> {
     parsed.map(|cli| cli.command).map_err(|error| report(&error))
 }
 
-/// Lets the switches of all subcommands stand without a value.
+/// Lets the switches of all subcommands stand without a value, and takes a negative number for a value, so that what is wrong
+/// with it is said.
 fn with_switches(command: clap::Command) -> clap::Command {
-    crate::run::flags::with_switches(command).mut_subcommands(with_switches)
+    let negative =
+        |arg: clap::Arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg };
+    crate::run::flags::with_switches(command).mut_args(negative).mut_subcommands(with_switches)
 }
 
 /// Help goes to standard output; a mistake becomes one line that says what is wrong and where help is.
@@ -132,7 +137,7 @@ fn report(error: &clap::Error) -> ExitCode {
     // The message ends where the usage begins; its lines are indented lists and tips.
     let message = text.split("\n\nUsage").next().unwrap_or(&text).split("\n\nFor more").next().unwrap_or(&text);
     let words: Vec<&str> = message.trim_start_matches("error: ").split_whitespace().collect();
-    eprintln!("predsim: {}; see --help", words.join(" "));
+    output::complain(&format!("predsim: {}; see --help", words.join(" ")));
     ExitCode::from(2)
 }
 

@@ -1,6 +1,8 @@
 //! Text for people and machines on standard output. A reader that has gone away (`predsim recipes | head`) is no error.
 
 use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -8,16 +10,41 @@ use crate::gpu::Gpu;
 
 use super::error::CliError;
 
-/// Writes a line.
+/// Whether the command goes on when nobody reads what it prints.
+static OUTLIVES_READERS: AtomicBool = AtomicBool::new(false);
+
+/// From now on the command does something besides printing, and goes on with it when nobody reads any more.
+pub fn outlive_readers() {
+    OUTLIVES_READERS.store(true, Ordering::Relaxed);
+}
+
+/// Writes a line. Where nobody reads any more the process ends, unless it is to [outlive its readers](outlive_readers).
 ///
 /// # Errors
 /// When standard output cannot be written, for another reason than that nobody reads it any more.
 pub fn line(text: &str) -> Result<(), CliError> {
     match writeln!(io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            if OUTLIVES_READERS.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            std::process::exit(0)
+        }
         Err(error) => Err(CliError::Failed(format!("standard output cannot be written ({error})"))),
         Ok(()) => Ok(()),
     }
+}
+
+/// Writes a line to standard error, as well as that can be done.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A path as it is typed in a shell.
+pub fn typed(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// Writes an object as one line of JSON.
@@ -70,6 +97,12 @@ mod tests {
         assert_eq!([0, 1023, 1024, 1536, 128 << 20, 5 << 30].map(bytes).join(", "), {
             "0 B, 1023 B, 1.0 KiB, 1.5 KiB, 128.0 MiB, 5.0 GiB"
         });
+    }
+
+    #[test]
+    fn paths_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(typed(Path::new("runs/a-1.2")), "runs/a-1.2");
+        assert_eq!(typed(Path::new("my run's")), r"'my run'\''s'");
     }
 
     #[test]

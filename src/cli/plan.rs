@@ -87,7 +87,12 @@ pub fn run(args: &PlanArgs) -> Result<(), CliError> {
         object["batch_size"] = settings.train.batch_size.into();
         object["footprint"] = json!(asked.footprint);
         object["plan"] = json!(asked.report);
+        object["phase"] = json!(asked.phase.map(|phase| phase + 1));
         return output::json(&object);
+    }
+    if let Some(phase) = asked.phase {
+        let module = phase + 1;
+        output::line(&format!("greedy schedule: its phase {module}, which trains module {module}, takes the most"))?;
     }
     print_stages(&asked)?;
     if args.tensors {

@@ -79,6 +79,10 @@ pub fn run(args: &PredictArgs) -> Result<(), CliError> {
     for (paths, batch) in args.images.chunks(BATCH).zip(pictures.chunks(BATCH)) {
         let opinions = block_on(&gpu, ask(&mut trainer, batch))?;
         for (index, path) in paths.iter().enumerate() {
+            if opinions.iter().any(|(_, rows)| rows[index].iter().any(|p| !p.is_finite())) {
+                let file = checkpoint.0.display();
+                return Err(CliError::Failed(format!("{file}: its network's answers are no numbers; it is damaged")));
+            }
             let answer = answer(path.display().to_string(), &opinions, index, &settings, args.top);
             if args.json { output::json(&answer)? } else { print(&answer)? }
         }

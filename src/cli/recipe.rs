@@ -77,7 +77,19 @@ impl Recipe {
         Ok((recipe, settings))
     }
 
-    fn parse(name: &str, text: &str) -> Result<Self, CliError> {
+    /// The recipe in `text`, which came from `name`.
+    ///
+    /// # Errors
+    /// A usage error that names the line.
+    pub fn parse(name: &str, text: &str) -> Result<Self, CliError> {
+        // TOML knows infinities and NaN; no setting does.
+        let train = text.parse::<toml::Table>().ok().and_then(|mut table| table.remove("train"));
+        let endless = |value: &toml::Value| value.as_float().is_some_and(|number| !number.is_finite());
+        if let Some((key, value)) =
+            train.iter().filter_map(|train| train.as_table()).flatten().find(|(_, v)| endless(v))
+        {
+            return Err(CliError::usage(format!("{name}: {key} = {value} is no finite number, which it must be")));
+        }
         toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");

@@ -17,28 +17,30 @@ pub const CHECKPOINT: &str = "checkpoint.safetensors";
 const BEST: &str = "best.safetensors";
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
+/// What every [`CONFIG`] of ours says.
+const MADE_BY: &str = "[made-by]";
 
 /// The folder of one run.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Locked as long as the run lasts.
+    _alone: Option<fs::File>,
 }
 
-impl RunFolder {
-    /// A new run's folder at `path`, which may exist but not hold a run, unless `overwrite` says that it may.
+/// A place for a new run, in which nothing has been touched yet.
+#[derive(Debug)]
+pub struct Vacant {
+    path: PathBuf,
+}
+
+impl Vacant {
+    /// Makes the folder, without what an earlier run has left in it.
     ///
     /// # Errors
-    /// A usage error if it holds a run or cannot be written.
-    pub fn create(path: &Path, overwrite: bool) -> Result<Self, CliError> {
-        let held = [CHECKPOINT, METRICS].iter().any(|file| path.join(file).exists());
-        if held && !overwrite {
-            let shown = path.display();
-            return Err(CliError::usage(format!(
-                "{shown}: holds a run already; go on with it by --resume {shown}, replace it with --overwrite, or name \
-                 another folder with --out"
-            )));
-        }
-        let folder = Self::open(path)?;
+    /// A usage error if it cannot be written.
+    pub fn create(self) -> Result<RunFolder, CliError> {
+        let folder = RunFolder::open(&self.path)?;
         for file in [CHECKPOINT, BEST, METRICS, CONFIG] {
             let path = folder.path.join(file);
             match fs::remove_file(&path) {
@@ -50,16 +52,42 @@ impl RunFolder {
         }
         Ok(folder)
     }
+}
+
+impl RunFolder {
+    /// The place of a new run at `path`, which may exist but not hold a run, unless `overwrite` says that it may.
+    ///
+    /// # Errors
+    /// A usage error if it holds a run, or a file of another program under the name of one of ours.
+    pub fn vacant(path: &Path, overwrite: bool) -> Result<Vacant, CliError> {
+        let held = [CHECKPOINT, BEST, METRICS].iter().any(|file| path.join(file).exists());
+        if held && !overwrite {
+            let shown = path.display();
+            return Err(CliError::usage(format!(
+                "{shown}: holds a run already; go on with it by --resume {shown}, replace it with --overwrite, or name \
+                 another folder with --out"
+            )));
+        }
+        let config = path.join(CONFIG);
+        if config.exists() && !fs::read_to_string(&config).is_ok_and(|text| text.contains(MADE_BY)) {
+            return Err(CliError::usage(format!(
+                "{}: is no run's, and a run would replace it; name another folder with --out",
+                config.display()
+            )));
+        }
+        Ok(Vacant { path: path.to_owned() })
+    }
 
     /// A run's folder that is gone on with, or made if it is not there.
     ///
     /// # Errors
-    /// A usage error if it cannot be made.
+    /// A usage error if it cannot be made, or another run writes to it.
     pub fn open(path: &Path) -> Result<Self, CliError> {
         fs::create_dir_all(path).map_err(|error| CliError::unwritable(path, error))?;
         // Found out now rather than at the end of an epoch.
         tempfile::tempfile_in(path).map_err(|error| CliError::unwritable(path, error))?;
-        Ok(Self { path: path.to_owned() })
+        let alone = alone_in(path)?;
+        Ok(Self { path: path.to_owned(), _alone: alone })
     }
 
     /// Where it is.
@@ -76,16 +104,15 @@ impl RunFolder {
         self.replace(CONFIG, text.as_bytes())
     }
 
-    /// The settings that [`RunFolder::write_config`] left in the folder at `path`, if there are any.
+    /// The settings that [`RunFolder::write_config`] left in the folder at `path`, if there are any: the file of that name
+    /// may be of another program.
     ///
     /// # Errors
-    /// A usage error if the file is there but is not readable as settings.
+    /// A usage error if the file is ours but is not readable as settings.
     fn config(path: &Path) -> Result<Option<Recipe>, CliError> {
         let file = path.join(CONFIG);
-        if !file.exists() {
-            return Ok(None);
-        }
-        Recipe::find(&file.to_string_lossy()).map(Some)
+        let ours = fs::read_to_string(&file).ok().filter(|text| text.contains(MADE_BY));
+        ours.map(|text| Recipe::parse(&file.display().to_string(), &text)).transpose()
     }
 
     /// The folder that the checkpoint `file` lies in, and the settings there; none are as no flag given.
@@ -93,7 +120,8 @@ impl RunFolder {
     /// # Errors
     /// As `config`.
     pub fn of_checkpoint(file: &Path) -> Result<(PathBuf, Recipe), CliError> {
-        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
+        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let folder = parent.unwrap_or(Path::new(".")).to_owned();
         let config = Self::config(&folder)?.unwrap_or_default();
         Ok((folder, config))
     }
@@ -145,6 +173,18 @@ impl RunFolder {
         })
     }
 
+    /// Copies the checkpoint of the lowest error from the run in `folder`, if there is one.
+    ///
+    /// # Errors
+    /// If it cannot be copied.
+    pub fn take_best_of(&self, folder: &Path) -> Result<(), CliError> {
+        let best = folder.join(BEST);
+        if !best.is_file() {
+            return Ok(());
+        }
+        self.replace_by(BEST, |to| fs::copy(&best, to).map(|_| ()).map_err(|error| CliError::unwritable(to, error)))
+    }
+
     fn replace(&self, name: &str, content: &[u8]) -> Result<(), CliError> {
         self.replace_by(name, |path| fs::write(path, content).map_err(|error| CliError::unwritable(path, error)))
     }
@@ -155,12 +195,27 @@ impl RunFolder {
         let beside = tempfile::NamedTempFile::new_in(&self.path).map_err(unwritable)?.into_temp_path();
         write(&beside)?;
         let settle = || -> std::io::Result<()> {
-            let file = fs::File::open(&beside)?;
+            // Some systems write through only what was opened to be written.
+            let file = fs::File::options().write(true).open(&beside)?;
             file.sync_all()?;
             share(&file)
         };
         settle().map_err(unwritable)?;
         beside.persist(&path).map_err(|error| unwritable(error.error))
+    }
+}
+
+/// Locks the folder, so that no two runs write to it: itself, where a folder can be locked.
+fn alone_in(folder: &Path) -> Result<Option<fs::File>, CliError> {
+    let Ok(handle) = fs::File::open(folder) else { return Ok(None) };
+    match handle.try_lock() {
+        Ok(()) => Ok(Some(handle)),
+        Err(fs::TryLockError::WouldBlock) => Err(CliError::usage(format!(
+            "{}: another run is being written there; wait for it, or name another folder with --out",
+            folder.display()
+        ))),
+        // Not every file system has locks.
+        Err(fs::TryLockError::Error(_)) => Ok(None),
     }
 }
 
@@ -196,7 +251,7 @@ mod tests {
     #[test]
     fn metrics_behind_a_checkpoint_are_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunFolder::create(dir.path(), false).unwrap();
+        let folder = RunFolder::open(dir.path()).unwrap();
         for epoch in 1..=3 {
             folder.append_metrics(&row(epoch, "train")).unwrap();
             folder.append_metrics(&row(epoch, "test")).unwrap();
@@ -211,11 +266,34 @@ mod tests {
     fn a_run_is_not_replaced_by_accident() {
         let dir = tempfile::tempdir().unwrap();
         let put = |path: &Path| fs::write(path, b"x").map_err(|error| CliError::unwritable(path, error));
-        RunFolder::create(dir.path(), false).unwrap().write_checkpoint(true, put).unwrap();
-        let error = RunFolder::create(dir.path(), false).unwrap_err().to_string();
-        assert!(error.contains("--resume") && error.contains("--overwrite"), "{error}");
-        RunFolder::create(dir.path(), true).unwrap();
+        RunFolder::vacant(dir.path(), false).unwrap().create().unwrap().write_checkpoint(true, put).unwrap();
+        let refused = || RunFolder::vacant(dir.path(), false).unwrap_err().to_string();
+        assert!(refused().contains("--resume") && refused().contains("--overwrite"), "{}", refused());
+        fs::remove_file(dir.path().join(CHECKPOINT)).unwrap();
+        assert!(refused().contains("--overwrite"), "the best one alone is worth keeping");
+        let vacant = RunFolder::vacant(dir.path(), true).unwrap();
+        assert!(dir.path().join(BEST).exists(), "touched before its time");
+        vacant.create().unwrap();
         assert!(!dir.path().join(CHECKPOINT).exists() && !dir.path().join(BEST).exists());
+    }
+
+    #[test]
+    fn two_runs_do_not_share_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = RunFolder::open(dir.path()).unwrap();
+        let error = RunFolder::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("another run"), "{error}");
+        drop(first);
+        RunFolder::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_config_of_another_program_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(CONFIG), "title = \"my site\"").unwrap();
+        let error = RunFolder::vacant(dir.path(), true).unwrap_err().to_string();
+        assert!(error.contains("no run's"), "{error}");
+        assert!(RunFolder::config(dir.path()).unwrap().is_none());
     }
 
     #[test]

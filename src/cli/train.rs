@@ -9,10 +9,9 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::checkpoint::Checkpoint;
 use crate::gpu::{Gpu, block_on};
+use crate::run::TrainFlags;
 use crate::run::engine::Capabilities;
-use crate::run::{Settings, TrainFlags};
 use crate::train::{EpochReport, Position, Session};
 
 use super::engine;
@@ -20,8 +19,9 @@ use super::error::CliError;
 use super::memory::{self, MemoryCheck};
 use super::output;
 use super::progress::{EpochProgress, Voice, epoch_table};
-use super::recipe::{MadeBy, Recipe};
-use super::run_folder::{RunFolder, unused};
+use super::recipe::Recipe;
+use super::run_folder::RunFolder;
+use super::start::Start;
 use super::tune;
 
 /// Flags of `predsim train`.
@@ -71,64 +71,6 @@ struct MetricsRow<'a> {
 /// Set by Ctrl-C; looked at between two steps.
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Everything that is settled before the first step.
-struct Start {
-    settings: Settings,
-    checkpoint: Option<(PathBuf, Checkpoint)>,
-    out: PathBuf,
-    paper_error_percent: Option<f64>,
-    about: Option<String>,
-}
-
-impl Start {
-    fn new(args: &TrainArgs) -> Result<Self, CliError> {
-        if let Some(path) = &args.resume {
-            return Self::resumed(args, path);
-        }
-        let (recipe, settings) = Recipe::with_flags(args.recipe.as_deref(), &args.flags)?;
-        let out = args.out.clone().unwrap_or_else(|| default_folder(args, &settings));
-        let Recipe { paper_error_percent, about, .. } = recipe;
-        Ok(Self { settings, checkpoint: None, out, paper_error_percent, about })
-    }
-
-    fn resumed(args: &TrainArgs, path: &std::path::Path) -> Result<Self, CliError> {
-        let (file, checkpoint) = engine::read_checkpoint(path)?;
-        let (folder, config) = RunFolder::of_checkpoint(&file)?;
-        // How far, from where and on what: the checkpoint does not say, the run's folder does.
-        let kept = TrainFlags {
-            epochs: config.train.epochs,
-            data: config.train.data,
-            adapter: config.train.adapter,
-            memory_budget: config.train.memory_budget,
-            tune: config.train.tune,
-            max_binding: config.train.max_binding,
-            ..TrainFlags::default()
-        };
-        let settings = Settings::resumed(&checkpoint.state, &args.flags.over(&kept), None)?;
-        let out = args.out.clone().unwrap_or(folder);
-        let (paper_error_percent, about) = (config.paper_error_percent, config.about);
-        Ok(Self { settings, checkpoint: Some((file, checkpoint)), out, paper_error_percent, about })
-    }
-
-    fn position(&self) -> Position {
-        self.checkpoint.as_ref().map_or(Position { epoch: 1, step: 0 }, |(_, checkpoint)| checkpoint.state.position)
-    }
-}
-
-fn default_folder(args: &TrainArgs, settings: &Settings) -> PathBuf {
-    let runs = PathBuf::from("runs");
-    let stem = |recipe: &String| {
-        let path = std::path::Path::new(recipe);
-        path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
-    };
-    let name = args
-        .recipe
-        .as_ref()
-        .and_then(stem)
-        .unwrap_or_else(|| format!("{}-{}-{}", settings.spec.name, settings.model.model, settings.loss()));
-    if args.overwrite { runs.join(name) } else { unused(&runs, &name) }
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -143,57 +85,32 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     }
     let epochs = start.settings.total_epochs(&model);
     if start.position().epoch > epochs {
-        let done = start.position().epoch - 1;
-        return Err(CliError::usage(format!(
-            "the run has its {done} epochs already; go on with a larger --epochs, such as --epochs {}",
-            done + 1
-        )));
+        return Err(start.complete());
     }
     let data = engine::load_data(&start.settings)?;
+    start.same_order(&data)?;
     let gpu = engine::open_gpu(&start.settings.adapter)?;
-    // What is wrong with the adapter shows before an earlier run is overwritten.
     Capabilities::of(&gpu, start.settings.train.precision)?;
-    let fresh = args.resume.is_none() || args.out.is_some();
-    let folder = if fresh { RunFolder::create(&start.out, args.overwrite)? } else { RunFolder::open(&start.out)? };
-    folder.write_config(&config_of(&start, &gpu))?;
-    folder.forget_metrics_from(start.position().epoch)?;
+    let vacant = start.vacant(args.overwrite)?;
     let voice = if args.json { Voice::Json } else { Voice::Text { blocks: !args.no_print_stats } };
-    greet(voice, &start, &gpu, &model, folder.path())?;
-    watch_for_ctrl_c();
+    greet(voice, &start, &gpu, &model)?;
 
     let plans = Session::plans(&data, start.settings.train.batch_size);
     let tuned = tune::choose(&gpu, &start.settings)?;
     tuned.announce(voice)?;
     let trainer = engine::trainer(&gpu, &tuned.capabilities, &start.settings, &plans, start.checkpoint.as_ref())?;
     memory::announce(voice, &trainer, &start.settings)?;
+    // Nothing that was there before is touched until all that can be refused is.
+    let folder = start.settle(vacant, &gpu)?;
+    watch_for_ctrl_c();
+    output::outlive_readers();
     let check = args.check_memory.then(|| MemoryCheck::new(&trainer));
     let session = Session::new(trainer, &data, start.position());
     Run { start, gpu, folder, voice, session, epochs, best: None, check }.go()
 }
 
-fn config_of(start: &Start, gpu: &Gpu) -> Recipe {
-    let made_by = MadeBy {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        adapter: gpu.info.name.clone(),
-        driver: format!("{} {}", gpu.info.driver, gpu.info.driver_info).trim().to_owned(),
-    };
-    Recipe {
-        about: start.about.clone(),
-        paper_error_percent: start.paper_error_percent,
-        paper_million_parameters: None,
-        made_by: Some(made_by),
-        train: start.settings.flags(),
-    }
-}
-
-fn greet(
-    voice: Voice,
-    start: &Start,
-    gpu: &Gpu,
-    model: &crate::nn::Model,
-    out: &std::path::Path,
-) -> Result<(), CliError> {
-    let settings = &start.settings;
+fn greet(voice: Voice, start: &Start, gpu: &Gpu, model: &crate::nn::Model) -> Result<(), CliError> {
+    let (settings, out) = (&start.settings, &start.out);
     if voice == Voice::Json {
         return output::json(&json!({
             "event": "start", "out": out.display().to_string(), "adapter": gpu.info.name, "settings": settings.flags(),
@@ -220,7 +137,7 @@ fn watch_for_ctrl_c() {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(1);
         }
-        eprintln!("\nstopping after this step; press Ctrl-C again to stop at once, without saving");
+        output::complain("\nstopping after this step; press Ctrl-C again to stop at once, without saving");
     });
 }
 
@@ -274,8 +191,16 @@ impl Run<'_> {
         let test_start = Instant::now();
         let test = block_on(&gpu, self.session.test(epoch))?;
         let test_seconds = test_start.elapsed().as_secs_f64();
-        self.record(&train, seconds, rate, busy)?;
-        self.record(&test, test_seconds, test.samples as f64 / test_seconds, None)?;
+        let rows = [
+            MetricsRow { report: &train, seconds, samples_per_second: rate, gpu_busy: busy },
+            MetricsRow {
+                report: &test,
+                seconds: test_seconds,
+                samples_per_second: test.samples as f64 / test_seconds,
+                gpu_busy: None,
+            },
+        ];
+        rows.iter().try_for_each(|row| self.folder.append_metrics(row))?;
         let best = self.best.is_none_or(|best| test.error_percent < best);
         if best {
             self.best = Some(test.error_percent);
@@ -284,23 +209,16 @@ impl Run<'_> {
         if let Some(check) = &mut self.check {
             check.look(&self.session.trainer);
         }
+        rows.iter().try_for_each(|row| self.tell(row))?;
         epoch_table(self.voice, epochs, &train, &test, rate, busy)?;
         Ok(Some(test.error_percent))
     }
 
-    fn record(
-        &self,
-        report: &EpochReport,
-        seconds: f64,
-        samples_per_second: f64,
-        gpu_busy: Option<f64>,
-    ) -> Result<(), CliError> {
-        let row = MetricsRow { report, seconds, samples_per_second, gpu_busy };
-        self.folder.append_metrics(&row)?;
+    fn tell(&self, row: &MetricsRow<'_>) -> Result<(), CliError> {
         if self.voice != Voice::Json {
             return Ok(());
         }
-        let mut object = serde_json::to_value(&row).map_err(|error| CliError::Failed(error.to_string()))?;
+        let mut object = serde_json::to_value(row).map_err(|error| CliError::Failed(error.to_string()))?;
         object["event"] = "epoch".into();
         output::json(&object)
     }
@@ -318,7 +236,7 @@ impl Run<'_> {
         block_on(&gpu, self.session.check())?;
         self.save(false)?;
         let Position { epoch, step } = self.session.position();
-        let folder = self.folder.path().display();
+        let folder = output::typed(self.folder.path());
         let command = format!("predsim train --resume {folder}");
         if self.voice == Voice::Json {
             return output::json(&json!({
@@ -344,6 +262,7 @@ impl Run<'_> {
         let best = self.best.map(|best| format!(", best {best:.2} %")).unwrap_or_default();
         let paper = paper.map(|paper| format!(" (the paper's: {paper} %)")).unwrap_or_default();
         output::line(&format!("test error {error:.2} %{paper}{best}, after {seconds:.0} s"))?;
-        output::line(&format!("the run is in {folder}; ask it with: predsim predict {folder} PICTURE..."))
+        let typed = output::typed(self.folder.path());
+        output::line(&format!("the run is in {folder}; ask it with: predsim predict {typed} PICTURE..."))
     }
 }

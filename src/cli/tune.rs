@@ -85,7 +85,10 @@ pub fn choose(gpu: &Gpu, settings: &Settings) -> Result<Tuned, CliError> {
     if tune == Tune::Off || std::env::var_os(FORCE).is_some() {
         return Ok(Tuned { capabilities, found: None });
     }
-    let products = products(settings, &capabilities)?;
+    let Some(products) = products(settings, &capabilities)? else {
+        // What does not fit is for the trainer to say.
+        return Ok(Tuned { capabilities, found: None });
+    };
     let (adapter, digest) = (identity(gpu, precision), digest(&products));
     let cache = dirs::cache_dir().map(|folder| folder.join("predsim/tuning.json"));
     let remembered = || {
@@ -113,13 +116,13 @@ fn candidates(gpu: &Gpu, precision: Precision) -> impl Iterator<Item = (&'static
     Tuning::all_in(precision).filter(move |(_, tuning)| tuning.family.lacks(gpu).is_none() && reads_well(tuning))
 }
 
-/// The different products of a training step, the lightest first.
-fn products(settings: &Settings, capabilities: &Capabilities) -> Result<Vec<Case>, CliError> {
+/// The different products of a training step, the lightest first; `None` where the step does not fit the adapter.
+fn products(settings: &Settings, capabilities: &Capabilities) -> Result<Option<Vec<Case>>, CliError> {
     let network = engine::network(settings, capabilities)?;
-    let mut products = cases::of_network("", &network, settings.train.batch_size as u32);
+    let Ok(mut products) = cases::of_network("", &network, settings.train.batch_size as u32) else { return Ok(None) };
     products.retain(Case::has_variants);
     products.sort_by_key(|product| product.flops);
-    Ok(products)
+    Ok(Some(products))
 }
 
 /// Seconds that each candidate takes for as many of the products as there is time for, the same ones for all.
@@ -136,7 +139,7 @@ fn time(
     let mut contestants = Vec::new();
     for (name, tuning) in candidates(gpu, settings.train.precision) {
         let own = Capabilities { tuning, ..capabilities.clone() };
-        contestants.push((name, self::products(settings, &own)?, 0.0));
+        contestants.extend(self::products(settings, &own)?.map(|products| (name, products, 0.0)));
     }
     let timed: Vec<&Case> = products.iter().filter(worth).collect();
     let bar = ProgressBar::new(timed.len() as u64);

@@ -11,8 +11,8 @@ use super::fetch::FetchError;
 use super::sources::Member;
 use super::sums::Sum;
 
-/// Writes `members`, wherever in the archive they are, into the folder `into` and returns their names and MD5 sums. Each gets
-/// its name when it is whole; what else is in the archive stays there.
+/// Writes `members`, wherever in the archive they are, into the folder `into` and returns their names and MD5 sums.
+/// Each gets its name when it is whole; what else is in the archive stays there.
 ///
 /// # Errors
 /// [`FetchError::Archive`] if it is none or lacks a member, [`FetchError::Unwritable`].

@@ -3,8 +3,8 @@
 //! The host draws the parameters of a batch and uploads them with the pixels; a kernel applies them and normalises.
 //! They are a pure function of (seed, epoch, sample), so neither the batch size nor an interruption changes them.
 //! The order is torchvision's `RandomCrop(padding)` followed by `RandomHorizontalFlip`: the cropped picture is mirrored.
-//! Cutout comes behind normalisation, as in the published program (anokland/local-loss, `train.py`, `Cutout`): a hole is 0, the
-//! mean, not black.
+//! Cutout comes behind normalisation, as in the published program (anokland/local-loss, `train.py`, `Cutout`): a hole
+//! is 0, the mean, not black.
 
 use bytemuck::{Pod, Zeroable};
 

@@ -21,10 +21,11 @@ pub fn epoch_order(seed: u64, epoch: u64, n: u32) -> Vec<u32> {
 /// The numbers `0..labels.len()` in the order of an epoch most of whose batches of `batch` samples hold `classes` different
 /// classes (`--classes-per-batch`): the similarity losses of data sets with many classes need pairs of a class in a batch.
 ///
-/// This is the published program's `NClassRandomSampler` (anokland/local-loss, `train.py`). Of what is left in the random order
-/// of [`epoch_order`], a batch takes the first `classes` samples; then, until it has that many classes, those of new classes,
-/// passing over up to ten times as many; then samples of its classes; and where these run out, any. The published code
-/// stops looking for new classes at 10, whatever number it was given; its comment says that number, and so is it here.
+/// This is the published program's `NClassRandomSampler` (anokland/local-loss, `train.py`). Of what is left in the
+/// random order of [`epoch_order`], a batch takes the first `classes` samples; then, until it has that many classes,
+/// those of new classes, passing over up to ten times as many; then samples of its classes; and where these run out,
+/// any. The published code stops looking for new classes at 10, whatever number it was given; its comment says that
+/// number, and so is it here.
 pub fn class_order(seed: u64, epoch: u64, labels: &[u32], classes: usize, batch: NonZeroU32) -> Vec<u32> {
     let mut left = Left::new(epoch_order(seed, epoch, labels.len() as u32), labels);
     let mut order = Vec::with_capacity(labels.len());

@@ -1,8 +1,8 @@
 //! One file by HTTP: resumed where it was cut off, checked before it gets its name.
 //!
-//! Bytes go into `NAME.part`. Only when all of them are there and have the right sum does the file become `NAME`, so whatever
-//! has that name is whole. A part that is there from an earlier time is gone on with (HTTP's Range); if the sum is wrong in the
-//! end, it is taken from the beginning once more, for the part may have been of another file.
+//! Bytes go into `NAME.part`. Only when all of them are there and have the right sum does the file become `NAME`, so
+//! whatever has that name is whole. A part that is there from an earlier time is gone on with (HTTP's Range); if the
+//! sum is wrong in the end, it is taken from the beginning once more, for the part may have been of another file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

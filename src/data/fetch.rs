@@ -1,11 +1,11 @@
 //! `predsim data fetch`: the official files of a data set from where they are published into the user's folder.
 //!
-//! Files that are there with the right sum are left alone, wherever a run would find them; the others come into `DIR/<name>`.
-//! Archives are unpacked, and thrown away then.
+//! Files that are there with the right sum are left alone, wherever a run would find them; the others come into
+//! `DIR/<name>`. Archives are unpacked, and thrown away then.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::archive;
 use super::download::{Download, agent};
@@ -99,12 +99,14 @@ pub enum Event<'a> {
     Bytes(&'a str, u64, Option<u64>),
     /// Its files are taken out of it.
     Unpacks(&'a str),
+    /// It was there, wrong, and would have been read instead: it has another name now.
+    SetAside(&'a Path),
     /// It is there now, and right.
     Done(&'a str),
 }
 
-/// Gets what is missing of data set `name` into `dir`, which is made where it is not there; from `mirror` instead of the published
-/// address if that is given.
+/// Gets what is missing of data set `name` into `dir`, which is made where it is not there; from `mirror` instead of
+/// the published address if that is given.
 ///
 /// # Errors
 /// See [`FetchError`].
@@ -154,27 +156,48 @@ pub fn fetch_from(
                 .map_err(|reason| FetchError::unwritable(&folder.join(sums::LIST), reason))?;
             fs::remove_file(&to).map_err(|reason| FetchError::unwritable(&to, reason))?;
         }
+        for wrong in set_aside(name, source, remote, dir)? {
+            watch(Event::SetAside(&wrong));
+        }
         watch(Event::Done(remote.file));
     }
     Ok(())
 }
 
+/// Renames wrong files that would be found before what `remote` has given; their paths.
+fn set_aside(name: &'static str, source: &Source, remote: &Remote, dir: &Path) -> Result<Vec<PathBuf>, FetchError> {
+    let places = places(name, dir)?;
+    let mut wrong = Vec::new();
+    for file in names_in(remote) {
+        while let Some(path) = places.find(file) {
+            if !matches!(check(Some(source), &path)?, Check::Wrong(_)) {
+                break;
+            }
+            let mut aside = path.clone().into_os_string();
+            aside.push(".wrong");
+            fs::rename(&path, &aside).map_err(|reason| FetchError::unwritable(&path, reason))?;
+            wrong.push(path);
+        }
+    }
+    Ok(wrong)
+}
+
+/// The files that `remote` gives, as they are looked for.
+fn names_in(remote: &Remote) -> Vec<&'static str> {
+    match remote.form {
+        Form::Plain { .. } => vec![remote.file.strip_suffix(".gz").unwrap_or(remote.file)],
+        Form::Archive(members) => members.iter().map(|member| member.file).collect(),
+    }
+}
+
 /// Whether what `remote` gives is in one of the places where it is looked for, and right.
 fn is_there(name: &'static str, source: &Source, remote: &Remote, dir: &Path) -> Result<bool, DataError> {
     let places = places(name, dir)?;
-    let right = |file: &str| match places.find(file) {
-        Some(path) => Ok(check(Some(source), &path)? == Check::Right),
-        None => Ok(false),
-    };
-    match remote.form {
-        Form::Plain { .. } => right(remote.file.strip_suffix(".gz").unwrap_or(remote.file)),
-        Form::Archive(members) => {
-            for member in members {
-                if !right(member.file)? {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
+    for file in names_in(remote) {
+        let Some(path) = places.find(file) else { return Ok(false) };
+        if check(Some(source), &path)? != Check::Right {
+            return Ok(false);
         }
     }
+    Ok(true)
 }

@@ -1,9 +1,9 @@
 //! Where the official files of a data set are looked for.
 //!
 //! A user's folder may be that of one data set or of many, and may have been filled by hand, by
-//! torchvision, or by unpacking an official archive. So a file is looked for in `DIR/<name>`, under each name that the data set
-//! goes by, and in `DIR` itself, and in each of these also in the folder that torchvision or the archive makes. The data set's
-//! own folder comes first: MNIST and its relatives have files of the same names.
+//! torchvision, or by unpacking an official archive. So a file is looked for in `DIR/<name>`, under each name that the
+//! data set goes by, and in `DIR` itself, and in each of these also in the folder that torchvision or the archive
+//! makes. The data set's own folder comes first: MNIST and its relatives have files of the same names.
 
 use std::path::{Path, PathBuf};
 

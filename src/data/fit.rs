@@ -125,8 +125,8 @@ mod tests {
         // Rounding to whole pixels goes a little beyond the ranges.
         assert!(in_range(&areas, 0.079, 1.0) && in_range(&ratios, 0.73, 1.36));
         let below = |values: &[f64], limit| values.iter().filter(|&&v| v < limit).count() as f64 / values.len() as f64;
-        // In a square, the logarithm of the ratio is symmetric, so half of the parts are higher than wide. Parts of more than 3/4
-        // of the area fit with some ratios only: 58.3 % of those that fit are smaller than 0.54.
+        // In a square, the logarithm of the ratio is symmetric, so half of the parts are higher than wide. Parts of
+        // more than 3/4 of the area fit with some ratios only: 58.3 % of those that fit are smaller than 0.54.
         assert!((0.46..0.54).contains(&below(&ratios, 1.0)), "{}", below(&ratios, 1.0));
         assert!((0.55..0.62).contains(&below(&areas, 0.54)), "{}", below(&areas, 0.54));
     }

@@ -1,8 +1,8 @@
 //! Pictures in folders: `train/` and `val/` or `test/`, with one subfolder a class; ImageNet and anything like it.
 //!
-//! Any format of the `image` crate will do. Classes are numbered in the order of their names. The pictures of a split are put
-//! in a random order that is always the same, so that the first N of them (`--limit-train N`) are of all classes. They are decoded
-//! as they are needed ([`super::prefetch`]) and brought to one size ([`super::fit`]).
+//! Any format of the `image` crate will do. Classes are numbered in the order of their names. The pictures of a split
+//! are put in a random order that is always the same, so that the first N of them (`--limit-train N`) are of all
+//! classes. They are decoded as they are needed ([`super::prefetch`]) and brought to one size ([`super::fit`]).
 
 use std::ffi::OsString;
 use std::fs;

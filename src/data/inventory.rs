@@ -19,8 +19,8 @@ pub enum Check {
     Unknown,
 }
 
-/// Compares the file at `path` with the sums that `source` publishes for its name, and with those that were written down when it
-/// was unpacked from a checked archive.
+/// Compares the file at `path` with the sums that `source` publishes for its name, and with those that were written
+/// down when it was unpacked from a checked archive.
 ///
 /// # Errors
 /// [`DataError::Unreadable`].

@@ -4,9 +4,9 @@
 //! element of type miMATRIX, mostly inside one of type miCOMPRESSED, and is made of elements itself: flags, dimensions,
 //! name, values in column-major order ("MAT-File Level 5 File Format", The MathWorks).
 //!
-//! Of the crates for this format none reads large arrays from a stream: `matfile` 0.5 and `matrw` 0.1 hold the file, its unpacked
-//! bytes and the array in memory at once (SVHN's largest file unpacks to 1.6 GB) and panic on some damaged files, and
-//! `mat5` 0.1 reads matrices of two dimensions only.
+//! Of the crates for this format none reads large arrays from a stream: `matfile` 0.5 and `matrw` 0.1 hold the file,
+//! its unpacked bytes and the array in memory at once (SVHN's largest file unpacks to 1.6 GB) and panic on some damaged
+//! files, and `mat5` 0.1 reads matrices of two dimensions only.
 
 use std::io::{self, Read};
 

@@ -11,12 +11,13 @@ use super::error::DataError;
 use super::fit::Part;
 use super::size::ImageSize;
 
-/// Reads the picture at `path` as evaluation on the data set `spec` would see it, `[H, W, C]`, values from 0 to 255. Its format is
-/// recognised by its content. One channel is the luminance of a coloured picture; transparency is ignored.
+/// Reads the picture at `path` as evaluation on the data set `spec` would see it, `[H, W, C]`, values from 0 to 255.
+/// Its format is recognised by its content. One channel is the luminance of a coloured picture; transparency is
+/// ignored.
 ///
 /// # Errors
-/// A file that cannot be read or is not a picture; with [`Fit::Exact`] another size than the data set's (found before anything
-/// is decoded); a number of channels other than 1 and 3.
+/// A file that cannot be read or is not a picture; with [`Fit::Exact`] another size than the data set's (found before
+/// anything is decoded); a number of channels other than 1 and 3.
 pub fn load_picture(path: &Path, spec: &DatasetSpec) -> Result<Vec<u8>, DataError> {
     if spec.fit != Fit::Exact {
         let picture = decode_rgb(path)?;

@@ -1,7 +1,7 @@
 //! Pictures decoded ahead of the GPU, in the order of an epoch, by all cores, into a queue of bounded size.
 //!
-//! The order is known beforehand, so workers take the next picture of it each, and what they made waits in its place until it
-//! is asked for. A worker that is too far ahead sleeps; so does who asks for a picture that is not ready.
+//! The order is known beforehand, so workers take the next picture of it each, and what they made waits in its place
+//! until it is asked for. A worker that is too far ahead sleeps; so does who asks for a picture that is not ready.
 
 use std::collections::VecDeque;
 use std::fmt;

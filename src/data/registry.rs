@@ -133,8 +133,8 @@ pub fn spec(name: &str) -> Result<DatasetSpec, DataError> {
 }
 
 /// What is known of data set `name` whose files are in `dir`. A folder of pictures is looked at for its classes, and without
-/// `size` (`--image-size`) for the size of its pictures; ImageNet has 1,000 classes of 224 x 224 pixels also where no `dir` is
-/// given.
+/// `size` (`--image-size`) for the size of its pictures; ImageNet has 1,000 classes of 224 x 224 pixels also where no
+/// `dir` is given.
 ///
 /// # Errors
 /// An unknown name; a `size` for pictures that have another; what [`super::folder::Layout::find`] finds wrong.
@@ -152,8 +152,8 @@ pub fn spec_in(name: &str, dir: Option<&Path>, size: Option<ImageSize>) -> Resul
     }
 }
 
-/// What is known of data set `name` to a checkpoint that was trained on pictures of `size` in `num_classes` classes, the names
-/// of which it remembers if they were found in a folder.
+/// What is known of data set `name` to a checkpoint that was trained on pictures of `size` in `num_classes` classes,
+/// the names of which it remembers if they were found in a folder.
 ///
 /// # Errors
 /// An unknown name.

@@ -1,8 +1,9 @@
 //! Where the official files of each data set are published, and their MD5 sums.
 //!
-//! Addresses and sums are those of torchvision (`torchvision/datasets/{mnist,svhn,stl10}.py`); of the CIFARs, of which it reads the
-//! Python version, those of their own page (<https://www.cs.toronto.edu/~kriz/cifar.html>), for the binary version. The sums of
-//! MNIST's unpacked files are of the official ones, so that a copy that someone has packed anew is known too.
+//! Addresses and sums are those of torchvision (`torchvision/datasets/{mnist,svhn,stl10}.py`); of the CIFARs, of which
+//! it reads the Python version, those of their own page (<https://www.cs.toronto.edu/~kriz/cifar.html>), for the binary
+//! version. The sums of MNIST's unpacked files are of the official ones, so that a copy that someone has packed anew is
+//! known too.
 
 /// Where a data set is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::{Gpu, GpuError, Part};
 const STAGE_BYTES: u64 = 16;
 
 /// Timestamps at the beginning and at the end of each stage of a program. They cost no command buffer, and nobody waits for
-/// them.
+/// them. Copies into mirrors that come before a stage's first dispatch are not between them.
 #[derive(Debug)]
 pub struct StageClock {
     queries: wgpu::QuerySet,
@@ -21,18 +21,19 @@ impl StageClock {
         STAGE_BYTES * stages as u64
     }
 
-    /// For programs of up to `stages` stages; `None` where the adapter takes no timestamps.
+    /// For programs of up to `stages` stages; `None` where the adapter takes no timestamps, or not so many.
     ///
     /// # Errors
     /// If the buffer cannot be created.
     pub fn new(gpu: &Gpu, stages: usize) -> Result<Option<Self>, GpuError> {
-        if !gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) {
+        let count = 2 * stages as u32;
+        if !gpu.features.contains(wgpu::Features::TIMESTAMP_QUERY) || count > wgpu::QUERY_SET_MAX_QUERIES {
             return Ok(None);
         }
         let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("stage times"),
             ty: wgpu::QueryType::Timestamp,
-            count: 2 * stages as u32,
+            count,
         });
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         let resolved = gpu.buffer("stage times", Self::bytes(stages), usage)?;

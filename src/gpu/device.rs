@@ -50,8 +50,8 @@ impl Gpu {
         let adapter = choose(wanted).await?;
         let (info, limits) = (adapter.get_info(), adapter.limits());
         let features = adapter.features() & OPTIONAL_FEATURES;
-        // SAFETY: of the experimental features, cooperative matrices alone are opened. One kernel uses them, with the shapes that
-        // the adapter lists, and its tests run it between canaries where an adapter has them.
+        // SAFETY: of the experimental features, cooperative matrices alone are opened. One kernel uses them, with the
+        // shapes that the adapter lists, and its tests run it between canaries where an adapter has them.
         let experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {

@@ -1,6 +1,7 @@
 //! What can go wrong on the GPU, as one typed error.
 
-/// An error of the adapter, the device or its driver. The command line maps all of them to exit code 3.
+/// An error of the adapter, the device or its driver. The command line maps them to exit code 3, but a defect
+/// of our own to 1.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum GpuError {
     /// No adapter at all, or none that matches the request.
@@ -15,7 +16,7 @@ pub enum GpuError {
         reason: String,
     },
     /// An allocation failed.
-    #[error("the GPU ran out of memory: {0}; try a smaller --batch-size")]
+    #[error("the GPU ran out of memory: {0}; try a smaller --batch-size or network")]
     OutOfMemory(String),
     /// wgpu refused a call: a defect of this program, reported rather than hidden.
     #[error("the GPU rejected a command (a defect in predsim): {0}")]
@@ -24,7 +25,7 @@ pub enum GpuError {
     #[error("the GPU device was lost: {0}")]
     Lost(String),
     /// A tensor does not fit into one binding of this adapter.
-    #[error("{what} needs {bytes} bytes, but the adapter binds at most {limit}; try a smaller --batch-size")]
+    #[error("{what} needs {bytes} bytes, but the adapter binds at most {limit}; try a smaller --batch-size or network")]
     TooLarge {
         /// Which tensor.
         what: String,

@@ -7,8 +7,8 @@
 
 use super::dispatch::InputSum;
 
-/// Where the mirror of the input at `binding` is bound: in its buffer's place, or behind all buffers where that is bound too,
-/// because it is [updated](Input::updated).
+/// Where the mirror of the input at `binding` is bound: in its buffer's place, or behind all buffers where that is
+/// bound too, because it is [updated](Input::updated).
 pub(super) fn mirror_binding(binding: u32, updated: bool) -> u32 {
     if updated { binding + 16 } else { binding }
 }
@@ -38,8 +38,9 @@ impl Input {
         Self { binding, name, updated: true, matrix: false }
     }
 
-    /// Read as `name(i)`, or, where it is [bound as a matrix](super::Dispatch::with_matrix), as `name_at(row, column, shape)`:
-    /// that is its vec4 there, and `shape` the rows of the matrix and the vec4s of a row.
+    /// Read as `name(i)`, or, where it is [bound as a matrix](super::Dispatch::with_matrix), as
+    /// `name_at(row, column, shape)`: that is its vec4 there, and `shape` the rows of the matrix and the vec4s of a
+    /// row.
     pub const fn matrix(binding: u32, name: &'static str) -> Self {
         Self { binding, name, updated: false, matrix: true }
     }

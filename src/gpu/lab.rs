@@ -53,7 +53,7 @@ impl<'gpu> Lab<'gpu> {
     fn empty(&mut self, bytes: u64) -> Result<Slice, GpuError> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let tensor = TensorId(self.buffers.len() as u32);
-        self.buffers.push(self.gpu.buffer("lab", bytes, usage)?);
+        self.buffers.push(self.gpu.arena("lab", bytes, usage)?);
         Ok(Slice { tensor, offset: 0, bytes })
     }
 

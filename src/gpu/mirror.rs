@@ -3,7 +3,8 @@
 //! The software driver (lavapipe) turns a load from a storage buffer into a loop over the eight lanes of a subgroup, each
 //! with its bounds check and its own insertion into the result, which without AVX-512 goes through memory. A load from
 //! a storage texture is straight code: eight loads of 16 bytes and a transposition in registers. Measured on two
-//! threads of an AMD Zen 3 without AVX-512, Mesa 22.3: storage buffers 1.2 GB/s, texels 20 GB/s; copying a tensor costs 8 GB/s once.
+//! threads of an AMD Zen 3 without AVX-512, Mesa 22.3: storage buffers 1.2 GB/s, texels 20 GB/s; copying a tensor costs
+//! 8 GB/s once.
 //!
 //! A kernel that reads its [inputs](super::Input) from mirrors finds vec4 `i` of the slice at the texel that
 //! `shaders/texels.wgsl` names. Where it goes down the columns of a [matrix](Dispatch::with_matrix), the mirror lies in
@@ -39,8 +40,9 @@ const FEWEST_PANEL_ROWS: u32 = 256;
 pub enum Form {
     /// Its vec4s in order, 1024 in a row.
     Lines,
-    /// A matrix, 32 of its columns in a panel, and a panel below the other. A row of the matrix may be a page of memory: down
-    /// a column no processor fetches ahead across pages, but down a panel it does (gemm 1024^3: 0.92 of the time).
+    /// A matrix, 32 of its columns in a panel, and a panel below the other. A row of the matrix may be a page of
+    /// memory: down a column no processor fetches ahead across pages, but down a panel it does (gemm 1024^3: 0.92 of
+    /// the time).
     Panels(Matrix),
 }
 
@@ -157,9 +159,9 @@ pub enum Mirroring {
 }
 
 impl Mirroring {
-    /// The fastest, where anything is to be `mirrored`, which only software drivers like. With AVX-512 these put what a lane loads
-    /// into the vector within registers, and a copy to be read once costs more than it saves; without, it saves half of an
-    /// update's time.
+    /// The fastest, where anything is to be `mirrored`, which only software drivers like. With AVX-512 these put what a
+    /// lane loads into the vector within registers, and a copy to be read once costs more than it saves; without, it
+    /// saves half of an update's time.
     pub fn fastest(mirrored: bool) -> Self {
         match (mirrored, has_avx512()) {
             (false, _) => Self::Off,

@@ -1,8 +1,9 @@
 //! wgpu and nothing about learning: choosing an adapter, opening a device, compiling pipelines once,
 //! recording dispatches into command buffers, moving bytes in and out, timing.
 //!
-//! Nothing in this module blocks: what has to wait is an `async fn`. How a future is driven (blocking on a
-//! desktop, the event loop in a browser) is the caller's business; see [`block_on`] for the former.
+//! What has to wait is an `async fn`. How a future is driven (blocking on a desktop, the event loop in a browser) is the
+//! caller's business; see [`block_on`] for the former. Beside that, [`Gpu::write`] alone waits for the GPU, and not in a
+//! browser.
 
 mod adapter;
 mod clock;

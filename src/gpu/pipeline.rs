@@ -1,4 +1,5 @@
-//! Compiled pipelines, each made once: keyed by shader, entry point, constants and the access of its bindings.
+//! Compiled pipelines, each made once: keyed by shader, entry point, constants, the access of its bindings, and
+//! which of its inputs are sums or mirrors.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};

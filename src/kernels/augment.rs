@@ -83,11 +83,6 @@ impl Augment {
         (self.positions() * u64::from(self.channels)).next_multiple_of(4)
     }
 
-    /// Bytes of the crops, one [`CropFlip`] a picture.
-    pub fn crops_bytes(&self) -> u64 {
-        u64::from(self.batch) * size_of::<CropFlip>() as u64
-    }
-
     /// Bytes of the output.
     pub fn out_bytes(&self) -> u64 {
         4 * u64::from(self.batch) * u64::from(self.row())
@@ -101,7 +96,8 @@ impl Augment {
         u64::from(self.batch) * u64::from(self.height) * u64::from(self.width)
     }
 
-    /// `pixels` (packed bytes), `crops` (one [`CropFlip`] a picture) → `out`, `f32 [N, H, W, 4]`.
+    /// `pixels` (packed bytes), `crops` (one [`CropFlip`] a picture) → `out`, `f32 [N, H, W, 4]`, or with
+    /// [`rows`](Self::rows) `[N, pad4(H * W)]`.
     pub fn dispatch(&self, pixels: Slice, crops: Slice, out: Slice) -> Dispatch {
         self.dispatch_from(0, pixels, crops, out)
     }

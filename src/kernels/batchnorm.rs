@@ -99,8 +99,8 @@ impl BatchNorm {
         vec![partial, self.statistics_finish(self.rows, momentum, workspace, running, saved)]
     }
 
-    /// The first step of [`Self::statistics`] for one chunk of the rows, `x` `[rows of the chunk, channels]`: its moments go to
-    /// their place in the workspace of all.
+    /// The first step of [`Self::statistics`] for one chunk of the rows, `x` `[rows of the chunk, channels]`: its
+    /// moments go to their place in the workspace of all.
     pub fn statistics_partial(&self, chunk: RowChunk, x: Slice, workspace: Slice) -> Dispatch {
         let (sweep, first_slot) = Sweep::chunked(self.rows, self.channels, chunk.size).chunk(chunk.index);
         let params = Params { first_slot, ..params(sweep) };

@@ -1,9 +1,10 @@
-//! Batch normalisation, activation and 2x2 maximum pooling of `[N, H, W, channels]` in one pass, and the way back in two: what
-//! lies between is made again and never stored, unless something else reads it.
+//! Batch normalisation, activation and 2x2 maximum pooling of `[N, H, W, channels]` in one pass, and the way back in
+//! two: what lies between is made again and never stored, unless something else reads it.
 //!
-//! The mathematics are those of [`super::batchnorm`], [`super::batchnorm_backward`] and [`MaxPool`]. Of a map `x` forward reads
-//! `x` and writes a quarter of it, where single kernels write and read the activation beside; backward reads `x` twice and writes
-//! its gradient, where they also write the activation's gradient and read it twice, and the activation.
+//! The mathematics are those of [`super::batchnorm`], [`super::batchnorm_backward`] and [`MaxPool`]. Of a map `x`
+//! forward reads `x` and writes a quarter of it, where single kernels write and read the activation beside; backward
+//! reads `x` twice and writes its gradient, where they also write the activation's gradient and read it twice, and the
+//! activation.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -49,8 +50,8 @@ pub struct Pooled {
 }
 
 impl MaxPool {
-    /// Writes the maxima of what is pooled to `maxima` `[N, H/2, W/2, channels]` and, where it is asked for, what is pooled to
-    /// `h` `[N, H, W, channels]`.
+    /// Writes the maxima of what is pooled to `maxima` `[N, H/2, W/2, channels]` and, where it is asked for, what is
+    /// pooled to `h` `[N, H, W, channels]`.
     pub fn activated(&self, of: Pooled, h: Option<Slice>, maxima: Slice) -> Dispatch {
         let windows = if h.is_some() { self.all_windows() } else { [self.out_height(), self.out_width()] };
         let entry = if h.is_some() { "forward_kept" } else { "forward" };
@@ -60,15 +61,15 @@ impl MaxPool {
         h.into_iter().fold(dispatch, Dispatch::writes)
     }
 
-    /// All windows, with those that the map's edge cuts off, as the rows of a norm: those that the sums of the way back go over,
-    /// with the workspace and the end ([`BatchNorm::backward_finish`]) of such sums.
+    /// All windows, with those that the map's edge cuts off, as the rows of a norm: those that the sums of the way back
+    /// go over, with the workspace and the end ([`BatchNorm::backward_finish`]) of such sums.
     pub fn windows(&self) -> BatchNorm {
         let [h, w] = self.all_windows();
         BatchNorm { rows: self.batch * h * w, channels: self.channels }
     }
 
-    /// The partial sums of the gradients of gamma and beta over one chunk of `all` windows: `of.x` and `dmaxima`, the gradient of
-    /// the maxima, are this pooling's part.
+    /// The partial sums of the gradients of gamma and beta over one chunk of `all` windows: `of.x` and `dmaxima`, the
+    /// gradient of the maxima, are this pooling's part.
     pub fn activated_sums(
         &self,
         all: BatchNorm,
@@ -85,8 +86,8 @@ impl MaxPool {
             .flops(7 * self.elements())
     }
 
-    /// Writes the gradient of `of.x` to all of `dx`, from that of the maxima; with a normalisation also from `daffine`, the sums
-    /// over all `all_rows` pixels of a batch.
+    /// Writes the gradient of `of.x` to all of `dx`, from that of the maxima; with a normalisation also from `daffine`,
+    /// the sums over all `all_rows` pixels of a batch.
     pub fn activated_input(
         &self,
         of: Pooled,

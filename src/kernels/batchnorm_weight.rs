@@ -1,9 +1,9 @@
 //! The gradient of a convolution's weights through the batch normalisation behind it, without that of its output.
 //!
-//! Batch normalisation's backward is affine in what it is given (see [`super::batchnorm_backward`]), so the weights' gradient
-//! follows from three sums over the batch: of input and gradient behind the norm, of input and output, and of the input
-//! alone. All three can be taken in the pass over the batch that finds the norm's own gradients; the gradient of the
-//! convolution's output would need another pass behind it.
+//! Batch normalisation's backward is affine in what it is given (see [`super::batchnorm_backward`]), so the weights'
+//! gradient follows from three sums over the batch: of input and gradient behind the norm, of input and output, and of
+//! the input alone. All three can be taken in the pass over the batch that finds the norm's own gradients; the gradient
+//! of the convolution's output would need another pass behind it.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -68,7 +68,8 @@ impl NormedWeight {
     }
 }
 
-/// Fills `out`, `[rows, ONES]`, with ones: a gradient of the output with which the gradient of the weights is the input's sums.
+/// Fills `out`, `[rows, ONES]`, with ones: a gradient of the output with which the gradient of the weights is the
+/// input's sums.
 pub fn ones(rows: u32, out: Slice) -> Dispatch {
     let params = Params { weights: 0, groups: 0, share: 0.0, ones: rows };
     Dispatch::new("ones", pipeline("ones"), &params, grid(rows.div_ceil(WORKGROUP))).writes(out)

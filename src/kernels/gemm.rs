@@ -37,7 +37,7 @@ pub(super) struct Tiling {
     pub chunk: u32,
 }
 
-/// The longest sum that is taken in one go: its rounding error grows with its length.
+/// The longest sum that is taken in one go, as far as there may be so many parts: its rounding error grows with its length.
 const LONGEST_SUM: u32 = 8192;
 
 /// The shortest part worth a second pass.
@@ -52,7 +52,7 @@ impl Tiling {
         Self::with_sums(tuning, [rows, n4], k, LONGEST_SUM)
     }
 
-    /// The same, with no part longer than `longest`.
+    /// The same, with no part longer than `longest` while there is room for as many.
     pub fn with_sums(tuning: Tuning, [rows, n4]: [u32; 2], k: u32, longest: u32) -> Self {
         let family = tuning.family;
         let (width, columns, across) = match family {

@@ -8,6 +8,8 @@ use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
 
 const SHADER: Shader = Shader::new("limits", &[COMMON, include_str!("../../shaders/limits.wgsl")]);
 const THREADS: u32 = 64;
+/// Most rounds of one [`multiply_add`]: llvmpipe leaves a shader's loops after 65535 turns, silently.
+pub const MOST_ROUNDS: u32 = 1 << 15;
 /// Floating-point operations of one invocation in one round: 24 multiply-adds of four lanes.
 const FLOPS_A_ROUND: u64 = 24 * 4 * 2;
 /// Most workgroups of the copy: enough for any adapter, each with several turns.
@@ -27,8 +29,9 @@ pub fn multiply_add_bytes(workgroups: u32) -> u64 {
     u64::from(workgroups) * u64::from(THREADS) * 16
 }
 
-/// `rounds` of 24 vec4 multiply-adds `x * scale + shift` in each of `workgroups` times 64 invocations, on three values
-/// that start at `i % 8`, `i % 8 + 8` and `i % 8 + 16` in invocation `i`; writes their sum to `results`, `[invocations, 4]`.
+/// `rounds` of 24 vec4 multiply-adds `x * scale + shift`, [`MOST_ROUNDS`] of them at most, in each of `workgroups` times 64
+/// invocations, on three values that start at `i % 8`, `i % 8 + 8` and `i % 8 + 16` in invocation `i`; writes their sum to
+/// `results`, `[invocations, 4]`.
 pub fn multiply_add(workgroups: u32, rounds: u32, [scale, shift]: [f32; 2], results: Slice) -> Dispatch {
     let params = Params { count: rounds, grid: workgroups * THREADS, scale, shift };
     let flops = u64::from(workgroups) * u64::from(THREADS) * u64::from(rounds) * FLOPS_A_ROUND;

@@ -1,8 +1,8 @@
 //! One file per shader: its parameters as a typed struct, its variants, its dispatches.
 //!
-//! A kernel is four neighbours with one name: `shaders/x.wgsl`, `src/kernels/x.rs`, `tests/kernels/x.rs` and
-//! `benches/x.rs`. The functions here are pure: typed shapes and tensors in, [`Dispatch`](crate::gpu::Dispatch) values
-//! out. Nothing here touches a device.
+//! A kernel is three neighbours with one name: `shaders/x.wgsl`, `src/kernels/x.rs` and `tests/kernels/x.rs`; those that
+//! take the most time have a fourth, `benches/x.rs`. The functions here are pure: typed shapes and tensors in,
+//! [`Dispatch`](crate::gpu::Dispatch) values out. Only [`tuning`] asks a device, what it has.
 
 mod activation;
 pub mod augment;
@@ -43,7 +43,8 @@ pub(crate) const COMMON: &str = include_str!("../../shaders/common.wgsl");
 /// `shaders/workgroup_sum.wgsl`: a sum over a workgroup of `THREADS` invocations.
 const WORKGROUP_SUM: &str = include_str!("../../shaders/workgroup_sum.wgsl");
 
-/// Every pipeline that the engine can ask for, for compiling, dumping and testing all of them.
+/// Every pipeline that the engine can ask for, for compiling, dumping and testing all of them; of those with an input that is
+/// a sum, which are alike whatever their number of parts, one with three.
 pub fn all_variants() -> Vec<Pipeline> {
     let all = [
         augment::variants(),

@@ -1,6 +1,5 @@
 //! Parameter updates: one dispatch moves a whole arena of parameters, and squares its trunk's gradients, for their norm. The
-//! formulas are those of the golden cases' description, "Optimisers"; what depends on the step's number comes from the step
-//! buffer.
+//! formulas are in `shaders/optimizer.wgsl`; what depends on the step's number comes from the step buffer.
 
 use bytemuck::{Pod, Zeroable};
 

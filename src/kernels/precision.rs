@@ -18,15 +18,15 @@ pub enum Precision {
 
 named!(Precision, "precision", F32 "f32", F16 "f16");
 
-/// What a gradient of a mean over as many rows as it has is multiplied by besides their number: gradients of the single rows of
-/// a loss lie around 1, and below.
+/// What a gradient of a mean over as many rows as it has is multiplied by besides their number: gradients of the single
+/// rows of a loss lie around 1, and below.
 const HEADROOM: f32 = 64.0;
 
 impl Precision {
     /// The power of two that a gradient of `rows` rows (samples, or pixels of all samples) is multiplied by before it is
-    /// rounded. The loss being a mean, its gradients shrink with the rows, and `f16` ends at 6e-8; scaled, it holds a row's own
-    /// gradient from 1e-9 to 1000. This is loss scaling (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2),
-    /// product by product.
+    /// rounded. The loss being a mean, its gradients shrink with the rows, and `f16` ends at 6e-8; scaled, it holds a
+    /// row's own gradient from 1e-9 to 1000. This is loss scaling (Micikevicius et al. 2018, "Mixed Precision
+    /// Training", section 3.2), product by product.
     pub(super) fn gradient_scale(self, rows: u32) -> f32 {
         match self {
             Self::F32 => 1.0,

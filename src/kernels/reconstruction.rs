@@ -1,5 +1,5 @@
-//! The reconstruction loss: mean squared error of `act(z)` against a block's input, and its gradient over z
-//! (golden cases' description, "Heads", unsup `recon`).
+//! The reconstruction loss (`--loss-unsup recon`): mean squared error of `act(z)` against a block's input, and its
+//! gradient over z.
 
 use bytemuck::{Pod, Zeroable};
 

@@ -1,4 +1,4 @@
-//! Sums: over the rows of a matrix (bias gradients), of squares (gradient norms), and of a step's metrics.
+//! Sums: over the rows of a matrix (bias gradients), of squares (norms of updates and weights), and of a step's metrics.
 
 use bytemuck::{Pod, Zeroable};
 

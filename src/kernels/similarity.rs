@@ -6,7 +6,7 @@
 //!
 //! Forward: `features` (z → u), a product (u → S), `compare` (S → row losses). In training `compare` also makes A of S; then
 //! follow a product (A, u → the gradient of the features) and, where these are deviations, `apply` (z becomes its own
-//! gradient). The formulas are those of the golden cases' description, "Similarity S(t)" and "Heads".
+//! gradient). The formulas are in `shaders/similarity.wgsl` and `shaders/similarity_matrix.wgsl`.
 
 use std::ops::Range;
 
@@ -244,11 +244,6 @@ impl Similarity {
         4 * u64::from(self.batch)
     }
 
-    /// Bytes of the labels, `u32 [N]`.
-    pub fn labels_bytes(&self) -> u64 {
-        4 * u64::from(self.batch)
-    }
-
     /// Bytes of the features' gradient, `f32 [N, c]`; 0 in [`Mode::Flat`].
     pub fn df_bytes(&self) -> u64 {
         if self.mode == Mode::SpatialStd { 4 * u64::from(self.batch) * u64::from(self.channels) } else { 0 }
@@ -305,6 +300,9 @@ impl Similarity {
 
     /// u → the row losses and the gradient of `scale` times the loss: in [`Mode::Flat`] that of z, written over it, in
     /// [`Mode::SpatialStd`] that of the deviations, which [`Self::apply`] takes to z. S is lost.
+    ///
+    /// # Panics
+    /// Without the workspace that it needs: a defect of the caller.
     pub fn loss_and_gradient(&self, buffers: &SimilarityBuffers, target: Target, scale: f32) -> Vec<Dispatch> {
         let &SimilarityBuffers { u, workspace, .. } = buffers;
         let room = |_| workspace.expect("a split product needs a workspace");

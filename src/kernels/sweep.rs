@@ -12,8 +12,10 @@ pub(crate) const WORKGROUP: u32 = 64;
 const ELEMENTWISE_SPAN: u32 = 8;
 /// Fewest rows a slot of a sum has, where there are as many.
 const REDUCTION_SPAN: u32 = 16;
-/// Most slots of a sum.
+/// Most slots of a sum, unless they would be too long.
 const MAX_SLOTS: u32 = 256;
+/// Most rows of a slot of a sum: llvmpipe leaves a shader's loops after 65535 turns, silently.
+const LONGEST_SPAN: u32 = 1 << 15;
 /// Invocations that a sum need not exceed to fill a large GPU.
 const ENOUGH_INVOCATIONS: u32 = 65_536;
 
@@ -62,7 +64,7 @@ impl Sweep {
     pub fn reduction(rows: u32, channels: u32) -> Self {
         let groups = groups(channels);
         let slots = (ENOUGH_INVOCATIONS / groups).clamp(1, MAX_SLOTS);
-        let span = rows.div_ceil(slots).max(REDUCTION_SPAN).next_multiple_of(8);
+        let span = rows.div_ceil(slots).max(REDUCTION_SPAN).next_multiple_of(8).min(LONGEST_SPAN);
         Self { rows, groups, span, chunk_rows: rows }
     }
 
@@ -75,7 +77,7 @@ impl Sweep {
         }
         let chunks = rows.div_ceil(chunk_rows.max(1));
         let slots = (whole.slots() / chunks).max(1);
-        Self { span: chunk_rows.div_ceil(slots).max(whole.span), chunk_rows, ..whole }
+        Self { span: chunk_rows.div_ceil(slots).max(whole.span).min(LONGEST_SPAN), chunk_rows, ..whole }
     }
 
     /// Slots of a full chunk.
@@ -140,10 +142,12 @@ mod tests {
 
     #[test]
     fn slots_cover_all_rows_and_stay_few() {
-        for rows in [1, 15, 16, 17, 128, 4096, 131_072, 6_422_528] {
+        for rows in [1, 15, 16, 17, 128, 4096, 131_072, 6_422_528, 19_267_584] {
             for channels in [4, 12, 64, 1024, 16_384] {
                 let sweep = Sweep::reduction(rows, channels);
-                assert!(sweep.slots() <= MAX_SLOTS, "{sweep:?}");
+                assert!(sweep.slots() <= MAX_SLOTS.max(rows.div_ceil(LONGEST_SPAN)), "{sweep:?}");
+                let chunked = Sweep::chunked(rows, channels, rows.div_ceil(16));
+                assert!(sweep.span.max(chunked.span) <= LONGEST_SPAN, "{sweep:?}, {chunked:?}");
                 assert!(sweep.slots() * sweep.span >= rows, "{sweep:?}");
                 assert!((sweep.slots() - 1) * sweep.span < rows, "no empty slot: {sweep:?}");
             }

@@ -45,8 +45,8 @@ pub struct Tuning {
     /// Whether an invocation of the direct family makes two vec4 columns of wide products. That saves loads, and takes a
     /// second pipeline of every kind of product.
     pub wide: bool,
-    /// Whether a subgroup of eight lanes makes 64 rows of a product at once and not 32: fewer loads, and a loop of three times the
-    /// length.
+    /// Whether a subgroup of eight lanes makes 64 rows of a product at once and not 32: fewer loads, and a loop of
+    /// three times the length.
     pub tall: bool,
     /// How convolutions of 3x3 taps are computed.
     pub filtering: Filtering,
@@ -163,9 +163,9 @@ impl Tuning {
         }
     }
 
-    /// What fits `gpu` in `f32`: subgroups of eight and mirrors on a software driver that has them, with tall tiles where they
-    /// were seen to win, else the portable one. A software driver compiles on the processor that is to run the kernels too,
-    /// and pays more for the pipelines of wide products than it gains by them.
+    /// What fits `gpu` in `f32`: subgroups of eight and mirrors on a software driver that has them, with tall tiles
+    /// where they were seen to win, else the portable one. A software driver compiles on the processor that is to run
+    /// the kernels too, and pays more for the pipelines of wide products than it gains by them.
     pub fn for_gpu(gpu: &Gpu) -> Self {
         let software = gpu.info.device_type == wgpu::DeviceType::Cpu;
         if gpu.prefers_mirrors() {
@@ -185,17 +185,17 @@ impl Tuning {
     /// The one that the environment [names](FORCE), else what fits `gpu` in `precision`.
     ///
     /// # Errors
-    /// [`TuningError`] for a name that stands for nothing, for nothing that `gpu` can run, or for another precision; and for a
-    /// precision that `gpu` does not have.
+    /// [`TuningError`] for a name that stands for nothing, for nothing that `gpu` can run, or for another precision;
+    /// and for a precision that `gpu` does not have.
     pub fn chosen(gpu: &Gpu, precision: Precision) -> Result<Self, TuningError> {
-        match std::env::var(FORCE) {
-            Ok(name) => {
+        match std::env::var_os(FORCE).map(|name| name.to_string_lossy().into_owned()) {
+            Some(name) => {
                 let tuning = Self::named(&name, gpu)?;
                 let has = tuning.precision();
                 if has == precision { Ok(tuning) } else { Err(TuningError::Imprecise { name, has, wanted: precision }) }
             }
-            Err(_) if precision == Precision::F16 => Self::half_for_gpu(gpu).ok_or(TuningError::NoHalf),
-            Err(_) => Ok(Self::for_gpu(gpu)),
+            None if precision == Precision::F16 => Self::half_for_gpu(gpu).ok_or(TuningError::NoHalf),
+            None => Ok(Self::for_gpu(gpu)),
         }
     }
 
@@ -314,8 +314,8 @@ impl Family {
     }
 
     /// The widths of a tile, as constants of its pipelines: vec4 columns of an invocation; the subgroup family has one,
-    /// spreads columns over the lanes and makes tiles of two heights; the workgroup families have two, and sides of 8 or 16 invocations; those with matrices
-    /// write one at a time.
+    /// spreads columns over the lanes and makes tiles of two heights; the workgroup families have two, and sides of 8
+    /// or 16 invocations; those with matrices write one at a time.
     pub(super) const fn widths(self) -> &'static [&'static [(&'static str, u32)]] {
         match self {
             Self::Direct => &[&[("COLUMNS", 1)], &[("COLUMNS", 2)]],

@@ -1,9 +1,10 @@
-//! Convolutions of 3x3 taps by Winograd's minimal filtering (`shaders/winograd.wgsl`): forward, gradient of the input, gradient
-//! of the weights.
+//! Convolutions of 3x3 taps by Winograd's minimal filtering (`shaders/winograd.wgsl`): forward, gradient of the input,
+//! gradient of the weights.
 //!
-//! Pixels and weights are transformed, multiplied point by point as [batched products](super::gemm), and transformed back, in
-//! runs of samples, so that what lies between stays small. Against the direct way, tiles of 2x2 outputs take 4/9 of the
-//! multiplications and tiles of 4x4 outputs 1/4; the transforms of the latter make rounding errors about ten times as large.
+//! Pixels and weights are transformed, multiplied point by point as [batched products](super::gemm), and transformed
+//! back, in runs of samples, so that what lies between stays small. Against the direct way, tiles of 2x2 outputs take
+//! 4/9 of the multiplications and tiles of 4x4 outputs 1/4; the transforms of the latter make rounding errors about ten
+//! times as large.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -111,9 +112,9 @@ impl Winograd {
             && largest <= MOST_BYTES
     }
 
-    /// The way to compute the gradient of `conv`'s weights: for pictures of at least two tiles each way. Where a tap touches few
-    /// pixels, rectifiers can make all of its products zero. The transforms leave a rounding error instead of that zero, and
-    /// Adam, which divides by the gradient's size, makes a whole step of it.
+    /// The way to compute the gradient of `conv`'s weights: for pictures of at least two tiles each way. Where a tap
+    /// touches few pixels, rectifiers can make all of its products zero. The transforms leave a rounding error instead
+    /// of that zero, and Adam, which divides by the gradient's size, makes a whole step of it.
     pub fn of_weights(conv: &Conv2d) -> Option<Self> {
         let fits = |winograd: &Self| {
             conv.height.min(conv.width) >= 2 * winograd.side && conv.cin.min(conv.cout) >= FEWEST_CHANNELS_OF_WEIGHTS

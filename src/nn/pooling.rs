@@ -70,7 +70,7 @@ mod tests {
         Shape { h: side, w: side, c }
     }
 
-    /// The rule for square maps as golden/README.md words it.
+    /// The published rule, which knows square maps only (see [`Pool::plan`]).
     fn published(side: usize, c: usize, limit: usize) -> (usize, usize) {
         let (mut kh, mut kw) = (1, 1);
         let n = |kh, kw| c * side.div_ceil(kh) * side.div_ceil(kw);

@@ -66,7 +66,8 @@ pub fn network(settings: &Settings, capabilities: &Capabilities) -> Result<Netwo
 }
 
 /// A trainer with its plans made, and the parameters of `checkpoint` or the published initialisation in it. Its plans keep
-/// to the settings' budget; without one they take half of the memory, and half again, where the device has no room.
+/// to the settings' budget; without one they take half of the memory, and half again, where the device has no room. With a
+/// greedy schedule it is in the phase that the checkpoint was last in, or in the first.
 ///
 /// # Errors
 /// What the device reports, or a usage error for a checkpoint that does not fit the network or a budget that is too small.
@@ -77,7 +78,11 @@ pub fn trainer(
     plans: &[(Mode, u32)],
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Trainer, RunError> {
-    let network = memory::budgeted(settings, capabilities, plans)?;
+    let mut network = memory::budgeted(settings, capabilities, plans)?;
+    if let Some(checkpoint) = checkpoint {
+        let epoch = checkpoint.state.position.latest_epoch();
+        network.phase = network.train.phase_at(epoch, network.model.modules.len());
+    }
     let seed = settings.train.seed;
     let fastest = || Footprint::new(&network, plans).map_or(0, |footprint| footprint.activations);
     let within = |limit| {
@@ -105,22 +110,35 @@ pub fn trainer(
 
 fn load(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<(), TrainError> {
     for param in &trainer.network().model.params {
-        let missing = |name: &str| TrainError::Tensor { name: name.to_owned(), problem: "is missing".to_owned() };
-        checkpoint.tensor(&param.name).ok_or_else(|| missing(&param.name))?;
+        check(checkpoint, &param.name, &param.shape)?;
         if param.role != Role::Train {
             continue;
         }
         for moment in trainer.network().train.kind().state() {
-            let name = format!("optimizer.{moment}.{}", param.name);
-            checkpoint.tensor(&name).ok_or_else(|| missing(&name))?;
+            check(checkpoint, &format!("optimizer.{moment}.{}", param.name), &param.shape)?;
         }
     }
     trainer.load(|name| checkpoint.tensor(name).map(<[f32]>::to_vec))?;
     trainer.set_steps(checkpoint.state.steps);
     if let Some(totals) = &checkpoint.totals {
+        let needed = trainer.network().totals.bytes;
+        if totals.len() as u64 != needed {
+            let problem = format!("has {} bytes instead of {needed}", totals.len());
+            return Err(TrainError::Tensor { name: "progress.totals".to_owned(), problem });
+        }
         trainer.set_totals_bytes(totals);
     }
     Ok(())
+}
+
+/// Whether `checkpoint` has a tensor of that name and shape.
+fn check(checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<(), TrainError> {
+    let problem = match checkpoint.shape(name) {
+        None => "is missing".to_owned(),
+        Some(found) if found != shape => format!("is {found:?}, not {shape:?}"),
+        Some(_) => return Ok(()),
+    };
+    Err(TrainError::Tensor { name: name.to_owned(), problem })
 }
 
 /// All that is needed to go on with `session` to the same bits. Waits for the GPU.
@@ -167,6 +185,7 @@ fn state(session: &Session<'_>, settings: &Settings, best_error_percent: Option<
         limit_train: settings.limit_train,
         limit_test: settings.limit_test,
         position: session.position(),
+        samples: Some(session.training_samples()),
         steps: session.trainer.steps(),
         best_error_percent,
     }

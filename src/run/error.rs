@@ -48,7 +48,7 @@ impl From<TuningError> for RunError {
 
 impl From<CheckpointError> for RunError {
     fn from(error: CheckpointError) -> Self {
-        Self::Failed(format!("the checkpoint cannot be made: {error}"))
+        Self::Failed(format!("the checkpoint cannot be written: {error}"))
     }
 }
 

@@ -23,8 +23,8 @@ pub struct TrainFlags {
     /// Data set: mnist-mini is embedded, the others are read from --data; see `predsim data list` [default: cifar10]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub dataset: Option<String>,
-    /// Folder of the data set's official files, gzipped or not; also looked for in DIR/NAME. Of imagenet and image-folder: of
-    /// train and val (or test), each with one subfolder a class
+    /// Folder of the data set's official files, gzipped or not; also looked for in DIR/NAME. Of imagenet and
+    /// image-folder: of train and val (or test), each with one subfolder a class
     #[arg(long, value_name = "DIR", help_heading = "Data")]
     pub data: Option<PathBuf>,
     /// Size that pictures of imagenet and image-folder are brought to: 224, or 160x224 for 160 rows of 224 [default: that of
@@ -54,8 +54,8 @@ pub struct TrainFlags {
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub length: Option<u32>,
 
-    /// Network: mlp, a vgg (6a, 6b, 8, 8a, 8b, 11, 11b, 13, 16, 19; vgg4 is ours), a resnet (18, 34, 50, 101, 152), a wresnet
-    /// (10-8, 16-4, 16-8, 28-10, 40-10, or any DEPTH-WIDTH), or plain:N, N equal convolutions [default: vgg8b]
+    /// Network: mlp, a vgg (6a, 6b, 8, 8a, 8b, 11, 11b, 13, 16, 19; vgg4 is ours), a resnet (18, 34, 50, 101, 152), a
+    /// wresnet (10-8, 16-4, 16-8, 28-10, 40-10, or any DEPTH-WIDTH), or plain:N, N equal convolutions [default: vgg8b]
     #[arg(long, value_name = "NAME", help_heading = "Network")]
     pub model: Option<Architecture>,
     /// Hidden fully connected layers: of an mlp all, of a vgg those behind the convolutions [default: 1]
@@ -155,8 +155,9 @@ pub struct TrainFlags {
     /// Adapter to run on: a part of its name or its number in `predsim devices` [default: the fastest kind]
     #[arg(long, value_name = "NAME|INDEX", help_heading = "Device")]
     pub adapter: Option<String>,
-    /// What matrix products and convolutions multiply: f32, or operands rounded to f16, whose products are added up in f32 and
-    /// whose gradients are scaled. Uses the units for f16 matrices that a GPU has. `predsim eval` computes in f32 [default: f32]
+    /// What matrix products and convolutions multiply: f32, or operands rounded to f16, whose products are added up in
+    /// f32 and whose gradients are scaled. Uses the units for f16 matrices that a GPU has. `predsim eval` computes in
+    /// f32 [default: f32]
     #[arg(long, value_name = "f32|f16", help_heading = "Device")]
     pub precision: Option<Precision>,
     /// Most memory of the device that the run may take: 512MiB, 2GiB, or 80% of what the fastest way takes. To keep to it,
@@ -203,10 +204,13 @@ impl TrainFlags {
             Ok(serde_json::Value::Object(map)) => map,
             _ => serde_json::Map::new(),
         };
-        let mut merged = object(base);
-        merged.extend(object(self).into_iter().filter(|(_, value)| !value.is_null()));
+        // A path need not be text.
+        let (own, below) = (Self { data: None, ..self.clone() }, Self { data: None, ..base.clone() });
+        let mut merged = object(&below);
+        merged.extend(object(&own).into_iter().filter(|(_, value)| !value.is_null()));
         // Both objects came from this type, so what they make together is of this type.
-        serde_json::from_value(merged.into()).unwrap_or_else(|_| self.clone())
+        let merged = serde_json::from_value(merged.into()).unwrap_or(own);
+        Self { data: self.data.clone().or_else(|| base.data.clone()), ..merged }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a run's training step keeps on a device, planned without one; and plans that keep to a budget.
 
 use crate::gpu::GpuError;
-use crate::train::{Footprint, Limit, MemoryReport, Mode, Network, Plan, Pool, TrainError, Unfit};
+use crate::train::{Footprint, Limit, MemoryReport, Mode, Network, Plan, Pool, Schedule, TrainError, Unfit};
 
 use super::budget::Budget;
 use super::engine::{self, Capabilities};
@@ -11,15 +11,17 @@ use super::settings::Settings;
 /// How much more arithmetic than the least a frugal plan may do.
 pub const FRUGAL: f64 = 1.35;
 
-/// A plan and its sum.
+/// A plan and its sum. With a greedy schedule, of the phase that takes the most.
 #[derive(Debug)]
 pub struct Planned {
     /// What it keeps.
     pub report: MemoryReport,
     /// The plan itself.
     pub plan: Plan,
-    /// What a run takes that also evaluates.
+    /// What a run takes that also evaluates, in all of its phases.
     pub footprint: Footprint,
+    /// The module that is trained in this phase of a greedy schedule, from 0.
+    pub phase: Option<usize>,
 }
 
 impl Planned {
@@ -33,7 +35,8 @@ impl Planned {
         Self::of(&network, &plans).map_err(|unfit| advice(settings, capabilities, &plans, unfit))
     }
 
-    /// Plans a training step of `settings` within `limit`, by backpropagation or locally whatever they say.
+    /// Plans a training step of `settings` within `limit`, by backpropagation or locally whatever they say, and
+    /// all modules in every step: a phase of a greedy schedule has no twin in backpropagation.
     ///
     /// # Errors
     /// A usage error for settings that make no network, or do not fit.
@@ -45,16 +48,32 @@ impl Planned {
     ) -> Result<Self, RunError> {
         let mut settings = Settings { memory_budget: None, ..settings.clone() };
         settings.model.backprop = backprop;
+        settings.train.schedule = Schedule::Simultaneous;
+        if backprop {
+            // What only local heads have, backpropagation refuses.
+            (settings.model.aux_depth, settings.model.local_modules) = (1, None);
+        }
         let network = engine::network(&settings, capabilities)?.within(limit);
         let plans = plans_of(&settings);
         Self::of(&network, &plans).map_err(|unfit| advice(&settings, capabilities, &plans, unfit))
     }
 
     fn of(network: &Network, plans: &[(Mode, u32)]) -> Result<Self, Unfit> {
+        let footprint = Footprint::new(network, plans)?;
+        let mut most = Self::of_phase(network, footprint)?;
+        for later in network.later_phases() {
+            let other = Self::of_phase(&later, footprint)?;
+            if other.report.activation_bytes > most.report.activation_bytes {
+                most = other;
+            }
+        }
+        Ok(most)
+    }
+
+    fn of_phase(network: &Network, footprint: Footprint) -> Result<Self, Unfit> {
         let mut pool = Pool::default();
         let plan = Plan::new(network, Mode::Train, network.train.batch_size as u32, &mut pool)?;
-        let footprint = Footprint::new(network, plans)?;
-        Ok(Self { report: MemoryReport::new(network, &plan, &pool), plan, footprint })
+        Ok(Self { report: MemoryReport::new(network, &plan, &pool), plan, footprint, phase: network.phase })
     }
 }
 
@@ -80,8 +99,8 @@ pub fn budgeted(settings: &Settings, capabilities: &Capabilities, plans: &[(Mode
     Ok(network.within(limit_within(&network, plans, total)))
 }
 
-/// The limit with which `plans` keep to `total` bytes, if there is one. Each takes what it can use, in its turn, and may leave
-/// too little to those behind it; then all get less.
+/// The limit with which `plans` keep to `total` bytes, if there is one. Each takes what it can use, in its turn, and
+/// may leave too little to those behind it; then all get less.
 fn limit_within(network: &Network, plans: &[(Mode, u32)], total: u64) -> Limit {
     let limit_of = |total: u64| Footprint::fixed(network).limit_of(total);
     let fits = |total: u64| Footprint::new(&network.within(limit_of(total)), plans).is_ok();

@@ -6,7 +6,9 @@
 //! - [`memory`], [`budget`]: what a step of the settings keeps on the device, and how it keeps to a budget
 //! - [`error`]: what ends a run early
 //!
-//! Nothing here blocks or opens a file.
+//! In a browser nothing here blocks or opens a file. On the desktop [`engine::trainer`] waits until the parameters are on
+//! the device, [`engine::write_checkpoint`] waits for the GPU and writes a file, and [`Settings::resolve`] and
+//! [`Settings::resumed`] read a folder of pictures for its classes.
 
 pub mod budget;
 pub mod engine;

@@ -17,8 +17,10 @@ use super::tune::Tune;
 const DEFAULT_EPOCHS: usize = 400;
 /// Data set of the published program.
 const DEFAULT_DATASET: &str = "cifar10";
-/// Most samples of a batch: far beyond what any memory holds, and small enough for every index to fit in 32 bits.
+/// Most samples of a batch: far beyond what any memory holds.
 const MAX_BATCH: usize = 1 << 16;
+/// Most epochs: more than anyone lives to see.
+const MAX_EPOCHS: usize = 1 << 31;
 /// Most holes of a picture: enough to leave nothing of it.
 const MAX_HOLES: u32 = 1 << 10;
 /// Least bytes of a binding: a few samples of anything.
@@ -137,10 +139,14 @@ impl Settings {
 
     fn validate(&self) -> Result<(), RunError> {
         let train = &self.train;
+        // Rows are counted in 32 bits: every pixel of a batch is one.
+        let pixels = self.model.input.height * self.model.input.width;
+        let most_samples = MAX_BATCH.min(u32::MAX as usize / pixels.max(1));
         let most_classes = train.batch_size.min(self.spec.num_classes as usize);
         let checks = [
-            ("--batch-size", (1..=MAX_BATCH).contains(&train.batch_size), format!("from 1 to {MAX_BATCH}")),
-            ("--epochs", self.epochs >= 1, "at least 1".to_owned()),
+            ("--batch-size", (1..=most_samples).contains(&train.batch_size), format!("from 1 to {most_samples}")),
+            ("--epochs", (1..=MAX_EPOCHS).contains(&self.epochs), format!("from 1 to {MAX_EPOCHS}")),
+            ("--seed", i64::try_from(train.seed).is_ok(), format!("at most {}", i64::MAX)),
             ("--limit-train", self.limit_train != Some(0), "at least 1".to_owned()),
             ("--limit-test", self.limit_test != Some(0), "at least 1".to_owned()),
             ("--lr", train.lr > 0.0, "above 0".to_owned()),
@@ -242,18 +248,42 @@ impl Settings {
             Some(spec) => Self::resolve_for(&flags, spec.clone())?,
             None => Self::resolve(&flags)?,
         };
+        settings.same_classes(&stored)?;
         if settings.model != stored.model {
-            let flag = first_difference(&settings.flags(), &stored.flags());
+            let flag =
+                first_difference(&Self { model: settings.model, spec: settings.spec, ..stored.clone() }, &stored);
             return Err(RunError::usage(format!(
                 "--{flag} would make another network than the checkpoint's; leave it out, or start a new run"
             )));
         }
-        settings.same_classes(&stored)?;
+        let kept = stored.train.kind().state();
+        if let Some(moment) = settings.train.kind().state().iter().find(|moment| !kept.contains(moment)) {
+            let flag = if settings.train.optim == stored.train.optim { "--momentum" } else { "--optim" };
+            return Err(RunError::usage(format!(
+                "{flag} asks for an optimizer with {moment}, which the checkpoint's does not have; leave it out, or start \
+                 a new run"
+            )));
+        }
         if settings.train.schedule != stored.train.schedule {
             return Err(RunError::usage(
                 "--schedule and the --epochs of a greedy one cannot change in the middle of a run; leave them out"
                     .to_owned(),
             ));
+        }
+        let in_a_phase = match stored.train.schedule {
+            Schedule::Simultaneous => false,
+            Schedule::Greedy { phase_epochs } => {
+                let done = state.position.epoch.saturating_sub(1);
+                state.position.step > 0 || !done.is_multiple_of(phase_epochs.max(1))
+            }
+        };
+        let pace = |s: &Self| (s.train.batch_size, s.limit_train, s.spec.name);
+        if in_a_phase && pace(&settings) != pace(&stored) {
+            let flag = first_difference(&stored.with_order_of(&settings), &stored);
+            return Err(RunError::usage(format!(
+                "--{flag} cannot change in the middle of a greedy phase, here in epoch {}; leave it out",
+                state.position.epoch
+            )));
         }
         let in_an_epoch = state.position.step > 0;
         let order = |s: &Self| {
@@ -261,13 +291,25 @@ impl Settings {
             (s.train.batch_size, s.train.seed, classes, s.limit_train, s.spec.name)
         };
         if in_an_epoch && order(&settings) != order(&stored) {
-            let flag = first_difference(&settings.flags(), &stored.flags());
+            let flag = first_difference(&stored.with_order_of(&settings), &stored);
             return Err(RunError::usage(format!(
                 "--{flag} cannot change in the middle of epoch {}; leave it out",
                 state.position.epoch
             )));
         }
         Ok(settings)
+    }
+
+    /// The same with the samples, and their order, of `other`.
+    fn with_order_of(&self, other: &Self) -> Self {
+        let train = TrainConfig {
+            batch_size: other.train.batch_size,
+            seed: other.train.seed,
+            classes_per_batch: other.train.classes_per_batch,
+            classes_per_batch_until_epoch: other.train.classes_per_batch_until_epoch,
+            ..self.train.clone()
+        };
+        Self { train, spec: other.spec.clone(), limit_train: other.limit_train, ..self.clone() }
     }
 
     /// Names of classes that were found in a folder: a checkpoint remembers them.
@@ -281,11 +323,18 @@ impl Settings {
     /// Refuses a folder whose classes are not those that the checkpoint's network has learned.
     ///
     /// # Errors
-    /// A usage error that names the first class that is another.
+    /// A usage error that names the first class that is another, or says how many there are.
     pub fn same_classes(&self, stored: &Self) -> Result<(), RunError> {
         let (found, learned) = (self.found_classes(), stored.found_classes());
         if found.is_empty() || learned.is_empty() {
             return Ok(());
+        }
+        if found.len() != learned.len() {
+            return Err(RunError::usage(format!(
+                "--data has {} classes where the checkpoint's network has {}; the same classes are needed",
+                found.len(),
+                learned.len()
+            )));
         }
         match found.iter().zip(&learned).find(|(found, learned)| found != learned) {
             Some((found, learned)) => Err(RunError::usage(format!(
@@ -300,10 +349,19 @@ impl Settings {
     /// # Errors
     /// A usage error if its data set is not known any more.
     pub fn of_state(state: &State) -> Result<Self, RunError> {
+        let (spec, input) = (recall(state)?, state.model.input);
+        let picture = |h: u32, w: u32, c: u32| [h, w, c].map(|side| side as usize);
+        let same = picture(spec.height, spec.width, spec.channels) == [input.height, input.width, input.channels];
+        if !same || input.height * input.width == 0 {
+            return Err(RunError::usage(format!(
+                "the checkpoint's network takes {}x{}x{} pictures, which {} has not; its settings are damaged",
+                input.height, input.width, input.channels, spec.name
+            )));
+        }
         Ok(Self {
             model: state.model.clone(),
             train: state.train.clone(),
-            spec: recall(state)?,
+            spec,
             data: None,
             epochs: match state.train.schedule {
                 Schedule::Simultaneous => DEFAULT_EPOCHS,
@@ -334,26 +392,11 @@ pub fn wanted(text: &str) -> Wanted {
     }
 }
 
-/// Name of the first setting in which two complete sets differ.
-fn first_difference(a: &TrainFlags, b: &TrainFlags) -> String {
-    let (a, b) = (serde_json::to_value(a).unwrap_or_default(), serde_json::to_value(b).unwrap_or_default());
+/// Name of the first flag in which two settings differ.
+fn first_difference(a: &Settings, b: &Settings) -> String {
+    let [a, b] = [a, b].map(|settings| serde_json::to_value(settings.flags()).unwrap_or_default());
     let names = a.as_object().into_iter().flat_map(|object| object.keys());
-    // What is no part of the network or of the order of the samples may always change.
-    let free = [
-        "epochs",
-        "data",
-        "adapter",
-        "precision",
-        "memory-budget",
-        "max-binding",
-        "lr",
-        "lr-decay-milestones",
-        "lr-decay-fact",
-        "limit-test",
-        "cutout",
-        "n_holes",
-        "length",
-    ];
-    let differs = |name: &&String| a[name.as_str()] != b[name.as_str()] && !free.contains(&name.as_str());
-    names.into_iter().find(differs).cloned().unwrap_or_else(|| "dataset".to_owned())
+    let mut different = names.filter(|name| a[name.as_str()] != b[name.as_str()]);
+    // The pictures' size is the data set's.
+    different.next().cloned().unwrap_or_else(|| "dataset".to_owned())
 }

@@ -152,8 +152,8 @@ impl Builder<'_> {
         saved
     }
 
-    /// [`Self::activate`] of [few rows](Activate::has_few_rows) in training. `x` is written too where it is still to be added
-    /// up from `parts`.
+    /// [`Self::activate`] of [few rows](Activate::has_few_rows) in training. `x` is written too where it is still to be
+    /// added up from `parts`.
     pub fn activate_few(
         &mut self,
         what: Activate,
@@ -196,8 +196,8 @@ impl Builder<'_> {
         });
     }
 
-    /// The same for [few rows](Activate::has_few_rows), with a gradient from `sender` beside the dense one, which is still to
-    /// be added up where there are `parts`.
+    /// The same for [few rows](Activate::has_few_rows), with a gradient from `sender` beside the dense one, which is
+    /// still to be added up where there are `parts`.
     pub fn backward_few(&mut self, of: &Activated, upstream: Upstream, parts: Option<Parts>, sender: Sender) {
         let (Some(place), Some(normalised)) = (of.what.norm, of.normalised()) else { return };
         let Some(derived) = place.gradient else { return };

@@ -74,9 +74,9 @@ pub struct HandedBack {
 }
 
 impl Builder<'_> {
-    /// Forward through `block` from `x`; `tap` is what entered its residual unit, `pool` the max pooling that comes next, which
-    /// the block does itself [where it can](Self::pools_itself). In training its heads come with their losses and gradients, and
-    /// the output is thinned out by dropout behind them.
+    /// Forward through `block` from `x`; `tap` is what entered its residual unit, `pool` the max pooling that comes
+    /// next, which the block does itself [where it can](Self::pools_itself). In training its heads come with their
+    /// losses and gradients, and the output is thinned out by dropout behind them.
     pub fn block_forward(
         &mut self,
         block: &Block,
@@ -233,8 +233,8 @@ impl Builder<'_> {
         HandedBack { input, tap }
     }
 
-    /// Backward as far as the map's weights: the gradients of the map's output and of the sum that a shortcut is part of, and
-    /// whether a norm stands behind that sum.
+    /// Backward as far as the map's weights: the gradients of the map's output and of the sum that a shortcut is part
+    /// of, and whether a norm stands behind that sum.
     fn map_backward(
         &mut self,
         block: &Block,
@@ -394,8 +394,8 @@ impl Builder<'_> {
         wanted.then_some(dx)
     }
 
-    /// Gradients of one tensor from its heads and from behind, as one. Parts of the former are left for the norm, unless another
-    /// gradient has to join them.
+    /// Gradients of one tensor from its heads and from behind, as one. Parts of the former are left for the norm,
+    /// unless another gradient has to join them.
     fn meet(&mut self, block: &Block, heads: &mut HeadGradient, incoming: Option<Slice>) -> Upstream {
         let len = self.elements(block.out_shape);
         let dense = match (heads.dense, incoming) {

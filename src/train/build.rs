@@ -139,7 +139,7 @@ impl<'n> Builder<'n> {
             height: shape.height as u32,
             width: shape.width as u32,
             channels: shape.channels as u32,
-            rows: network.model.input.h == 1,
+            rows: network.model.input.h == 1 && shape.channels == 1,
             mean: *mean,
             std: *std,
         };

@@ -18,8 +18,8 @@ pub enum TrainError {
     Data(Arc<DataError>),
     /// A loss or a gradient is no longer a number.
     #[error(
-        "the loss of block {block} is not finite at step {step} (epoch {epoch}); the last good checkpoint is kept: try a \
-         smaller --lr"
+        "the loss of block {block} is not finite at step {step} (epoch {epoch}), of which nothing is saved: try a smaller \
+         --lr"
     )]
     NotFinite {
         /// Name of the first block in which it showed.

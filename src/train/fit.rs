@@ -451,8 +451,8 @@ impl<'s> Choices<'s> {
         Self { structure, stage, all, flops }
     }
 
-    /// Counts what works do that come in parts of `chunk` samples of `batch`. It may be more than for all at once: convolutions
-    /// of few samples are not filtered where their weights' transforms would cost too much.
+    /// Counts what works do that come in parts of `chunk` samples of `batch`. It may be more than for all at once:
+    /// convolutions of few samples are not filtered where their weights' transforms would cost too much.
     fn count_parts_of(&mut self, chunk: u32, batch: u32, tensors: &mut TensorTable) {
         let before = tensors.infos().len();
         let works = &self.structure.flow.works;

@@ -9,6 +9,26 @@ use super::pool::Pool;
 use super::staging::Staging;
 use super::tensors::Role;
 
+/// Finds room in `pool` for these plans in all phases of a greedy schedule that come after the one of `network`, and
+/// returns the most bytes of uniforms that one of them needs. What only evaluates stays in its phase.
+///
+/// # Errors
+/// [`Unfit`] where the network's goal cannot be met.
+pub(super) fn reserve(network: &Network, plans: &[(Mode, u32)], pool: &mut Pool) -> Result<u64, Unfit> {
+    let mut uniforms = 0;
+    if plans.iter().any(|&(mode, _)| mode == Mode::Train) {
+        for later in network.later_phases() {
+            place(&later, plans, pool)?;
+            uniforms = uniforms.max(std::mem::take(&mut pool.uniform_bytes));
+        }
+    }
+    Ok(uniforms)
+}
+
+fn place(network: &Network, plans: &[(Mode, u32)], pool: &mut Pool) -> Result<(), Unfit> {
+    plans.iter().try_for_each(|&(mode, batch)| Plan::new(network, mode, batch, pool).map(|_| ()))
+}
+
 /// Bytes of a trainer on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Footprint {
@@ -23,16 +43,16 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// Of `network` with these plans prepared, in this order.
+    /// Of `network` with these plans prepared, in this order, and with room for them in the phases to come.
     ///
     /// # Errors
     /// [`Unfit`] where the network's goal cannot be met.
     pub fn new(network: &Network, plans: &[(Mode, u32)]) -> Result<Self, Unfit> {
         let mut pool = Pool::default();
-        for &(mode, batch) in plans {
-            Plan::new(network, mode, batch, &mut pool)?;
-        }
-        Ok(Self::of(network, &pool))
+        let later = reserve(network, plans, &mut pool)?;
+        place(network, plans, &mut pool)?;
+        let own = Self::of(network, &pool);
+        Ok(Self { uniforms: own.uniforms.max(later), ..own })
     }
 
     /// Of `network` with its plans' activations in `pool`.

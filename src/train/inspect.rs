@@ -27,7 +27,7 @@ pub struct BlockView {
     pub shape: Shape,
     /// The activation's mean over the batch, `[H, W, C]`.
     pub activation: Vec<f32>,
-    /// The cosine matrix `[N, N]` (golden/README.md, "Similarity"): of the similarity head's output where the block has
+    /// The cosine matrix `[N, N]` ([`crate::kernels::similarity`]): of the similarity head's output where the block has
     /// that head, else of the activation itself.
     pub similarity: Vec<f32>,
 }

@@ -1,5 +1,5 @@
 //! Similarity matching of a block's features: a trained `sim` head's output or, in `bio`, the pooled activation, against
-//! the labels, their random codes, or the block's own input (golden cases' description, "Heads").
+//! the labels, their random codes, or the block's own input ([`crate::kernels::similarity`]).
 
 use crate::gpu::Slice;
 use crate::kernels::heads::Features;

@@ -5,8 +5,9 @@
 //! flow and stop. The scheme's words are `walk` (through the network's ops), `block` (with `shortcut` and `activated`),
 //! `heads` (`classifier`, `matching`, `reconstruction`) and `closing`; the bricks that all of them use are in `build`.
 //!
-//! What they write down is `work`, which `fit` makes small enough: `flow` knows what depends on what, `parts` does a stage part
-//! by part of the batch, `pieces` and `pool` lay out what is left, and [`Footprint`] and [`MemoryReport`] say what it takes.
+//! What they write down is `work`, which `fit` makes small enough: `flow` knows what depends on what, `parts` does a
+//! stage part by part of the batch, `pieces` and `pool` lay out what is left, and [`Footprint`] and [`MemoryReport`]
+//! say what it takes.
 
 mod activated;
 mod arena;

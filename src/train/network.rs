@@ -161,6 +161,12 @@ impl Network {
         self.clone().with_goal(Goal { limit, ..self.goal })
     }
 
+    /// The same in each phase of a greedy schedule that is still to come, the last one first.
+    pub fn later_phases(&self) -> impl Iterator<Item = Self> {
+        let later = self.phase.map_or(0..0, |phase| phase + 1..self.model.modules.len());
+        later.rev().map(|phase| Self { phase: Some(phase), ..self.clone() })
+    }
+
     /// Whether blocks and output layer are one module: gradients flow all the way.
     pub fn joined(&self) -> bool {
         self.model.config.backprop || self.train.no_detach

@@ -35,7 +35,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Floating-point operations, by those `of` each work, of works on the whole batch, or with `odd` 1 of works on its parts.
+    /// Floating-point operations, by those `of` each work, of works on the whole batch, or with `odd` 1 of works on its
+    /// parts.
     pub fn flops(&self, of: &HashMap<usize, u64>, odd: usize) -> u64 {
         self.by_rank.iter().skip(odd).step_by(2).flatten().map(|work| of[work]).sum()
     }

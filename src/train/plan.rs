@@ -141,8 +141,8 @@ fn fit(
     // To try one is to lay out the step.
     let mut ways = vec![fastest, frugal, Mirroring::Off];
     ways.dedup();
-    // Mirrors make steps faster, but less so than parts make them slower (a step of vgg8b in 60 % of the memory: 3.4 s without
-    // mirrors, 6.3 s in parts with them).
+    // Mirrors make steps faster, but less so than parts make them slower (a step of vgg8b in 60 % of the memory: 3.4 s
+    // without mirrors, 6.3 s in parts with them).
     let within =
         |fitted: &Fitted, most: u64| ways.iter().copied().find(|&mirroring| bytes_of(fitted, mirroring) <= most);
     let (again, whole) = (steps.clone(), fit::unparted(steps, tensors.clone(), batch));

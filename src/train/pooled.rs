@@ -18,8 +18,8 @@ impl Builder<'_> {
         block.order == Order::Post && block.shortcut.is_none() && !dropped
     }
 
-    /// The maxima of `act(bn(map))` to `pass.out`, from the map's output there. The activation itself is stored for heads and for
-    /// an inspection; else the way back makes it again.
+    /// The maxima of `act(bn(map))` to `pass.out`, from the map's output there. The activation itself is stored for
+    /// heads and for an inspection; else the way back makes it again.
     pub fn activate_and_pool(
         &mut self,
         block: &Block,

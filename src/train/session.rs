@@ -31,6 +31,13 @@ pub struct Position {
     pub step: usize,
 }
 
+impl Position {
+    /// The epoch that was last at work: between two, what there is to be looked at is the one that has been.
+    pub fn latest_epoch(self) -> usize {
+        if self.step > 0 { self.epoch } else { self.epoch.saturating_sub(1).max(1) }
+    }
+}
+
 /// A trainer walking over a data set.
 #[derive(Debug)]
 pub struct Session<'d> {
@@ -53,8 +60,6 @@ pub struct Session<'d> {
 impl<'d> Session<'d> {
     /// Starts or goes on at `position`.
     pub fn new(trainer: Trainer, data: &'d Dataset, position: Position) -> Self {
-        // Between two epochs, what is there to be looked at is the one that has been.
-        let last = if position.step > 0 { position.epoch } else { position.epoch.saturating_sub(1).max(1) };
         let mut session = Self {
             trainer,
             data,
@@ -69,12 +74,12 @@ impl<'d> Session<'d> {
             timed: (0, 0.0),
         };
         session.shuffle();
-        session.enter_phase(last);
+        session.enter_phase(position.latest_epoch());
         session
     }
 
     /// The plans that a session over `data` will run: for full batches and for the last, smaller ones. With a greedy
-    /// schedule, those of its first phase.
+    /// schedule, in each of its phases.
     pub fn plans(data: &Dataset, batch: usize) -> Vec<(Mode, u32)> {
         let mut plans = Vec::new();
         for (mode, pictures) in [(Mode::Train, &data.train), (Mode::Evaluate, &data.test)] {
@@ -90,6 +95,11 @@ impl<'d> Session<'d> {
     /// Where it stands.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// Samples in an epoch.
+    pub fn training_samples(&self) -> u32 {
+        self.data.train.n()
     }
 
     /// Steps in an epoch.
@@ -225,15 +235,15 @@ impl<'d> Session<'d> {
         Ok(times)
     }
 
-    /// With a greedy schedule, sees to it that the trainer is in the phase of `epoch`.
+    /// With a greedy schedule, sees to it that the trainer is in the phase of `epoch`, and knows when it began: the steps
+    /// of an epoch change only between two phases.
     fn enter_phase(&mut self, epoch: usize) {
         let network = self.trainer.network();
-        let phase = network.train.phase_at(epoch, network.model.modules.len());
         let Schedule::Greedy { phase_epochs } = network.train.schedule else { return };
-        if let Some(phase) = phase.filter(|phase| network.phase != Some(*phase)) {
-            let first = phase * phase_epochs * self.steps_per_epoch();
-            self.trainer.enter_phase(phase, first as u64);
-        }
+        let Some(phase) = network.train.phase_at(epoch, network.model.modules.len()) else { return };
+        let Position { epoch, step } = self.position;
+        let done = epoch.saturating_sub(1 + phase * phase_epochs) * self.steps_per_epoch() + step;
+        self.trainer.enter_phase(phase, self.trainer.steps().saturating_sub(done as u64));
     }
 
     fn refuse_nan(&self, totals: &[Totals]) -> Result<(), TrainError> {

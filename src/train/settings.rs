@@ -192,7 +192,7 @@ impl TrainConfig {
     }
 }
 
-/// Weights of a block's losses and of the output layer's (golden/README.md, "Heads" and "One step").
+/// Weights of a block's losses and of the output layer's; [`LossWeights::new`] makes them of alpha and beta.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LossWeights {
     /// Of the local classifier's cross-entropy.

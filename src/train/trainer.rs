@@ -11,7 +11,7 @@ use crate::nn::{ParamDecl, Role as ParamRole};
 
 use super::arena::{Arena, Place};
 use super::error::TrainError;
-use super::footprint::Footprint;
+use super::footprint::{Footprint, reserve};
 use super::metrics::Totals;
 use super::network::Network;
 use super::plan::{Mode, Plan, PlanSummary};
@@ -138,6 +138,7 @@ impl Trainer {
             steps: 0,
             phase_start: 0,
         };
+        reserve(&trainer.network, plans, &mut trainer.pool)?;
         for &(mode, batch) in plans {
             trainer.prepare(mode, batch)?;
         }
@@ -165,10 +166,14 @@ impl Trainer {
     }
 
     /// With a greedy schedule: from now on module `phase` is trained, whose first step was the global step `first`,
-    /// counted from 0; the optimiser counts its updates from there. Plans are made anew, so the next step allocates.
+    /// counted from 0; the optimiser counts its updates from there. In another phase plans are made anew, in the memory
+    /// that [`Trainer::new`] has taken for them.
     pub fn enter_phase(&mut self, phase: usize, first: u64) {
-        self.network.phase = Some(phase);
         self.phase_start = first;
+        if self.network.phase == Some(phase) {
+            return;
+        }
+        self.network.phase = Some(phase);
         self.programs.clear();
         self.pool.uniform_bytes = 0;
     }
@@ -178,9 +183,10 @@ impl Trainer {
         Footprint::of(&self.network, &self.pool)
     }
 
-    /// How a step for which there is a plan is done.
-    pub fn summary(&self, mode: Mode, batch: u32) -> Option<PlanSummary> {
-        self.programs.get(&(mode, batch)).map(|prepared| prepared.summary)
+    /// How a step is done, of those for which there is a plan the one with the most samples.
+    pub fn summary(&self, mode: Mode) -> Option<PlanSummary> {
+        let plans = self.programs.iter().filter(|((of, _), _)| *of == mode);
+        plans.max_by_key(|((_, batch), _)| *batch).map(|(_, prepared)| prepared.summary)
     }
 
     /// What it has allocated on the device, read off the buffers themselves.

@@ -91,6 +91,7 @@ impl Run {
         let losses = self.session.trainer.network().losses;
         to_json(&json!({
             "settings": self.settings.flags(),
+            "epochs": self.settings.total_epochs(model),
             "blocks": model.blocks.iter().map(|block| BlockDescription::of(block, model)).collect::<Vec<_>>(),
             "weights": { "pred": losses.pred, "sim": losses.sim },
             "parameters": model.trained_parameters(),

@@ -19,6 +19,35 @@ fn refused(command: &mut assert_cmd::Command, code: i32, words: &[&str]) {
 }
 
 #[test]
+fn numbers_out_of_range() {
+    let resume = folder();
+    let run = trained(resume.path());
+    refused(&mut predsim(&["bench", "--models", "mlp", "--batch-size", "0"]), 2, &["--batch-size", "1..="]);
+    refused(&mut predsim(&["bench", "step", "--steps", "99999999999"]), 2, &["--steps"]);
+    refused(&mut predsim(&["depth-study", "--depths", "0"]), 2, &["--depths"]);
+    refused(
+        &mut predsim(&["train", "--dry-run", "--dataset", "mnist-mini", "--lr", "-1"]),
+        2,
+        &["--lr must be above 0"],
+    );
+    refused(&mut predsim(&["train", "--dry-run", "--epochs", "10000000000000000000"]), 2, &["--epochs must be"]);
+    let recipe = resume.path().join("endless.toml");
+    fs::write(&recipe, "[train]\nlr = inf\n").unwrap();
+    refused(predsim(&["train", "--dry-run", "--recipe"]).arg(&recipe), 2, &["endless.toml", "lr = inf", "finite"]);
+    refused(predsim(&["train", "--epochs", "2", "--optim", "amsgrad", "--resume"]).arg(&run), 2, &["--optim", "vmax"]);
+    let both = ["train", "--epochs", "2", "--batch-size", "25", "--num-hidden", "32", "--resume"];
+    refused(predsim(&both).arg(&run), 2, &["--num-hidden would make another network"]);
+}
+
+#[test]
+fn a_step_that_cannot_be_bound_is_no_panic_when_kernels_are_timed() {
+    let dir = folder();
+    let flags = ["--epochs", "1", "--tune", "quick", "--max-binding", "1024"];
+    let mut command = crate::support::tiny(&dir.path().join("run"), &flags);
+    refused(&mut command, 2, &["larger than the device can bind"]);
+}
+
+#[test]
 fn wrong_flags() {
     let dir = folder();
     let out = dir.path().join("run");
@@ -27,7 +56,7 @@ fn wrong_flags() {
     refused(&mut predsim(&["train", "--model", "vgg9"]), 2, &["unknown model 'vgg9'", "vgg8b", "--model"]);
     refused(&mut predsim(&["train", "--batch-size", "0"]), 2, &["--batch-size must be from 1"]);
     refused(&mut predsim(&["train", "--lr", "nan"]), 2, &["--lr", "finite"]);
-    refused(&mut predsim(&["train", "--epochs", "0"]), 2, &["--epochs must be at least 1"]);
+    refused(&mut predsim(&["train", "--epochs", "0"]), 2, &["--epochs must be from 1"]);
     refused(&mut predsim(&["train", "--dropout", "1"]), 2, &["--dropout is 1", "below 1"]);
     refused(&mut predsim(&["train", "--modle", "mlp"]), 2, &["--modle", "--model"]);
     refused(&mut predsim(&["train", "--recipe", "quickstrat"]), 2, &["quickstrat", "quickstart"]);
@@ -162,14 +191,14 @@ fn pictures_that_do_not_fit() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint() {
+fn a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_saved() {
     let dir = folder();
     let run = trained(dir.path());
     let good = checkpoint(&run);
     refused(
         predsim(&["train", "--epochs", "2", "--lr", "1e30", "--resume"]).arg(&run),
         1,
-        &["is not finite at step 1", "epoch 2", "last good checkpoint", "--lr"],
+        &["is not finite at step 1", "epoch 2", "nothing is saved", "--lr"],
     );
     assert!(checkpoint(&run) == good, "the checkpoint was replaced");
 }

@@ -66,6 +66,22 @@ fn a_file_comes_whole_and_is_not_fetched_again() {
 }
 
 #[test]
+fn a_wrong_file_that_would_be_read_first_is_set_aside() {
+    let (dir, bytes) = (folder(), content(0));
+    let server = Server::new(&[("a.bin.gz", bytes.clone())], Manner::default());
+    let unpacked = Some(md5(&content(1)));
+    let source = of_one("a.bin.gz", &bytes, Form::Plain { unpacked });
+    let plain = dir.path().join("svhn/a.bin");
+    fs::create_dir_all(plain.parent().unwrap()).unwrap();
+    fs::write(&plain, b"damaged").unwrap();
+    let events = fetch(&source, &server, dir.path()).unwrap();
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert!(events[0].starts_with("SetAside"), "{events:?}");
+    assert!(!plain.exists() && fs::read(dir.path().join("svhn/a.bin.wrong")).unwrap() == b"damaged");
+    assert_eq!(fetch(&source, &server, dir.path()).unwrap(), ["Kept(\"a.bin.gz\")"]);
+}
+
+#[test]
 fn what_is_cut_off_is_gone_on_with() {
     let (dir, bytes) = (folder(), content(1));
     let manner = Manner { cuts: vec![30_000, 20_000], ..Manner::default() };

@@ -73,6 +73,18 @@ fn frugal_plans_keep_to_their_arithmetic_on_every_adapter() {
 }
 
 #[test]
+fn every_recipe_has_a_plan_by_either_way() {
+    for recipe in objects(&stdout(&mut predsim(&["recipes", "--json"]))) {
+        let name = recipe["name"].as_str().unwrap();
+        if name.contains("greedy") || name.contains("quickstart") {
+            let text = stdout(&mut predsim(&["plan", "--adapter", "none", "--recipe", name, "--batch-size", "4"]));
+            assert!(text.contains("backprop"), "{name}: {text}");
+            assert_eq!(text.contains("greedy schedule: its phase"), name.contains("greedy"), "{name}: {text}");
+        }
+    }
+}
+
+#[test]
 fn a_plan_is_drawn() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("live.png");

@@ -126,6 +126,88 @@ fn a_run_is_replaced_only_when_told_to() {
 }
 
 #[test]
+fn what_is_refused_leaves_the_earlier_run_as_it_was() {
+    let dir = folder();
+    let run = dir.path().join("run");
+    tiny(&run, &["--epochs", "1"]).assert().success();
+    let all = || {
+        ["checkpoint.safetensors", "best.safetensors", "metrics.jsonl", "config.toml"].map(|f| fs::read(run.join(f)))
+    };
+    let before = all().map(Result::unwrap);
+    let small = ["--epochs", "2", "--memory-budget", "1KiB"];
+    let (text, code) = failure(tiny(&run, &small).arg("--overwrite"));
+    assert!(code == 2 && text.contains("--memory-budget"), "{text}");
+    let (text, code) = failure(predsim(&["train"]).args(small).arg("--resume").arg(&run));
+    assert!(code == 2 && text.contains("--memory-budget"), "{text}");
+    assert!(all().map(Result::unwrap) == before, "a refused command has changed the run");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_outlives_whoever_reads_its_output() {
+    use std::process::Stdio;
+    let dir = folder();
+    let run = dir.path().join("run");
+    let mut process = std::process::Command::new(assert_cmd::cargo::cargo_bin("predsim"))
+        .args(crate::support::TINY)
+        .args(["--epochs", "2", "--json", "--out"])
+        .arg(&run)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut line = String::new();
+    let mut reader = std::io::BufReader::new(process.stdout.take().expect("a pipe"));
+    while !line.contains("\"memory\"") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut reader, &mut line).expect("a line") > 0, "it ended early");
+    }
+    drop(reader);
+    assert!(process.wait().expect("it ends").success());
+    assert!(!checkpoint(&run).is_empty() && metrics(&run).len() == 4);
+}
+
+#[test]
+fn a_run_goes_on_in_its_folder_by_either_name_and_takes_its_best_along() {
+    let dir = folder();
+    let (run, other) = (dir.path().join("run"), dir.path().join("other"));
+    tiny(&run, &["--epochs", "1"]).assert().success();
+    predsim(&["train", "--epochs", "2", "--resume"]).arg(&run).arg("--out").arg(&run).assert().success();
+    assert_eq!(metrics(&run).len(), 4);
+    // At this rate nothing gets better.
+    predsim(&["train", "--epochs", "3", "--lr", "1e-12", "--resume"])
+        .arg(&run)
+        .arg("--out")
+        .arg(&other)
+        .assert()
+        .success();
+    assert!(other.join("best.safetensors").is_file());
+    // In the current folder, beside the settings of another program.
+    fs::remove_file(other.join("metrics.jsonl")).unwrap();
+    fs::write(other.join("config.toml"), "title = 'mine'").unwrap();
+    predsim(&["eval", "best.safetensors", "--limit-test", "10"]).current_dir(&other).assert().success();
+}
+
+#[test]
+fn a_greedy_run_is_asked_gone_on_with_and_complete() {
+    let dir = folder();
+    let run = dir.path().join("run");
+    tiny(&run, &["--num-layers", "2", "--schedule", "greedy", "--epochs", "1"]).assert().success();
+    let picture = dir.path().join("digit.png");
+    image::GrayImage::from_fn(28, 28, |x, y| image::Luma([((x * y) % 256) as u8])).save(&picture).unwrap();
+    let answer = objects(&stdout(predsim(&["predict", "--json"]).arg(&run).arg(&picture))).remove(0);
+    let by = |answer: &Value| {
+        let blocks = answer["blocks"].as_array().unwrap().clone();
+        blocks.iter().map(|block| block["guesses"][0]["probability"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    // A classifier that is not reached would find all ten classes as likely.
+    assert!(by(&answer).iter().all(|&probability| probability > 0.101), "{answer}");
+    assert!(answer["classes"][0]["probability"].as_f64().unwrap() > 0.101, "{answer}");
+    let (text, code) = failure(predsim(&["train", "--resume"]).arg(&run));
+    assert!(code == 2 && text.contains("greedy") && !text.contains("--epochs"), "{text}");
+}
+
+#[test]
 fn a_config_is_a_recipe() {
     let dir = folder();
     let (first, second) = (dir.path().join("first"), dir.path().join("second"));

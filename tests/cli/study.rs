@@ -32,7 +32,7 @@ fn a_study_draws_and_writes_the_norms_of_every_block() {
 fn a_study_sets_its_models_itself() {
     for (flags, part) in [
         (["--model", "mlp"], "sets --model and --backprop itself"),
-        (["--depths", "0"], "unknown model 'plain:0'"),
+        (["--depths", "0"], "'--depths <N>...'"),
         (["--schedule", "greedy"], "--schedule "),
     ] {
         let (text, code) = failure(&mut predsim(&["depth-study", flags[0], flags[1]]));

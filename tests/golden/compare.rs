@@ -1,4 +1,5 @@
-//! Deviations by kind, and the bounds of golden/README.md, "Tolerances"; for products in `f16`, bounds of our own.
+//! Deviations by kind, and their bounds: a floor, or ten times what the cases' own program loses in `f32`, where that is
+//! more; for products in `f16`, bounds of our own.
 
 use std::collections::BTreeMap;
 

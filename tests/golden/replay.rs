@@ -20,7 +20,8 @@ struct StepLosses {
     output: f32,
 }
 
-/// Its plans keep to `goal`, its products are computed as `tuning` says. Waits for the GPU between steps, without blocking: the browser's tests run it too (tests/web).
+/// Its plans keep to `goal`, its products are computed as `tuning` says. Waits for the GPU between steps, without
+/// blocking: the browser's tests run it too (tests/web).
 pub async fn replay(gpu: &Rc<Gpu>, case: &Case, tuning: Tuning, goal: Goal) -> Result<Findings, String> {
     let text = |error: predsim::train::TrainError| error.to_string();
     let model = Model::build(case.model()?).map_err(|error| error.to_string())?;

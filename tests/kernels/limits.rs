@@ -1,7 +1,7 @@
 //! The yardsticks do the work that they are timed for.
 
 use predsim::gpu::{Lab, block_on};
-use predsim::kernels::limits::{copy, multiply_add, multiply_add_bytes};
+use predsim::kernels::limits::{MOST_ROUNDS, copy, multiply_add, multiply_add_bytes};
 
 use crate::support::{gpu, random, wait};
 
@@ -20,6 +20,16 @@ fn multiply_adds_are_all_done() {
             assert!((f64::from(value) - want).abs() < 1e-5, "{index}: {value}, want {want}");
         }
     }
+}
+
+#[test]
+fn the_most_rounds_are_all_done() {
+    let mut lab = Lab::new(gpu());
+    let results = lab.poisoned(multiply_add_bytes(1)).unwrap();
+    lab.run(vec![multiply_add(1, MOST_ROUNDS, [1.0, 1.0], results)]).unwrap();
+    let got: Vec<f32> = wait(lab.read(results));
+    // Each of the three values has grown by one in each of eight steps a round; they began at 0, 8 and 16.
+    assert_eq!(got[0], (3 * 8 * MOST_ROUNDS + 24) as f32);
 }
 
 #[test]

@@ -17,7 +17,7 @@ impl Reference {
         Self { params: wide(params), state: vec![vec![0.0; params.len()]; kind.state().len()] }
     }
 
-    /// Update `t`, counted from 1 ("Optimisers" of the golden cases' description).
+    /// Update `t`, counted from 1, by the formulas of `shaders/optimizer.wgsl`.
     fn step(&mut self, kind: Kind, weight_decay: f32, lr: f64, t: i32, grads: &[f32]) {
         for (i, &grad) in grads.iter().enumerate() {
             let g = f64::from(grad) + f64::from(weight_decay) * self.params[i];

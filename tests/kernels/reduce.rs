@@ -63,8 +63,8 @@ proptest! {
     }
 }
 
-/// What a block measures: pred rows, parts of the sim loss, of the unsup loss, and of a squared norm; without those whose bit
-/// of its number is not set.
+/// What a block measures: pred rows, parts of the sim loss, of the unsup loss, and of a squared norm; without those
+/// whose bit of its number is not set.
 struct Block {
     runs: [Vec<f32>; 4],
 }

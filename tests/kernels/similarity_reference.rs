@@ -1,4 +1,4 @@
-//! Similarity matching in `f64`, sample by sample, as the golden cases' description has it ("Similarity S(t)", "Heads").
+//! Similarity matching in `f64`, sample by sample, as `src/kernels/similarity.rs` describes it.
 //!
 //! Means are taken relative to a first value, so that a constant map has deviation zero here, too, and not rounding noise,
 //! which the cosine would blow up.

@@ -19,8 +19,9 @@ pub fn wait<T>(future: impl Future<Output = Result<T, GpuError>>) -> T {
     block_on(gpu(), future).expect("the device works")
 }
 
-/// Every way to compute products in `f32` that this adapter has: each family, with sums as whole as they may be and with sums split
-/// as much as they can be.
+/// Every way to compute products in `f32` that this adapter has: each family and height of its tiles,
+/// with sums as whole as they may be and
+/// with sums split as much as they can be.
 pub fn tunings() -> Vec<Tuning> {
     tunings_in(Precision::F32)
 }
@@ -29,13 +30,10 @@ pub fn tunings() -> Vec<Tuning> {
 pub fn tunings_in(precision: Precision) -> Vec<Tuning> {
     let families = Family::ALL.into_iter();
     let families = families.filter(|family| family.precision() == precision && family.lacks(gpu()).is_none());
-    let tuning = |family, workgroups| {
-        let mut tuning = Tuning::portable();
-        tuning.family = family;
-        tuning.workgroups = workgroups;
-        tuning
-    };
-    families.flat_map(|family| [1, 4096].map(|workgroups| tuning(family, workgroups))).collect()
+    let heights = |family| if family == Family::Subgroup8 { &[false, true][..] } else { &[false] };
+    let shapes = families.flat_map(|family| heights(family).iter().map(move |&tall| (family, tall)));
+    let split = |(family, tall)| [1, 4096].map(|workgroups| Tuning { family, workgroups, tall, ..Tuning::portable() });
+    shapes.flat_map(split).collect()
 }
 
 /// A word of what lies around the tensor of that number: 4.3e37, for which there is no sum too large to spoil, and no valid

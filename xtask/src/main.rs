@@ -23,8 +23,8 @@ cargo xtask COMMAND: the two commands of the README, and what developers need be
   serve [--port N]      serves target/web on localhost and prints the address
   help                  this text
 
-Every command first looks for a GPU driver. On a Debian or Ubuntu machine without one it installs Mesa's software Vulkan
-driver through apt, and says so; elsewhere it says what to install.
+quickstart, test, bench, peers and web --test first look for a GPU driver. On a Debian or Ubuntu machine without one they install
+Mesa's software Vulkan driver through apt, and say so; elsewhere they say what to install.
 Exit codes: 0 done, 2 the command line is wrong, 3 no usable driver, 1 a step failed.
 ";
 

@@ -46,6 +46,9 @@ pub fn run(args: &FetchArgs) -> Result<(), CliError> {
             bar.take().into_iter().for_each(|bar| bar.finish_and_clear());
             tell(format!("{file}: its sum is right, unpacking"));
         }
+        Event::SetAside(path) => {
+            tell(format!("{0}: was another file than the published one, and is {0}.wrong now", path.display()));
+        }
         Event::Done(file) => {
             bar.take().into_iter().for_each(|bar| bar.finish_and_clear());
             tell(format!("{file}: done, its sum is right"));

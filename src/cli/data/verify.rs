@@ -51,7 +51,8 @@ pub fn run(args: &VerifyArgs) -> Result<(), CliError> {
     first.map_or(Ok(()), Err)
 }
 
-/// The data sets of which something is in `dir`. What ImageNet and an image folder look like is the same, and one of them will do.
+/// The data sets of which something is in `dir`. What ImageNet and an image folder look like is the same, and one of
+/// them will do.
 fn there(dir: &Path) -> Result<Vec<&'static str>, CliError> {
     let mut found = Vec::new();
     for name in names().filter(|name| *name != "imagenet") {

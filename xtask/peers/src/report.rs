@@ -19,8 +19,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads the last line that a contestant printed, a JSON object: a peer's, `predsim bench step`'s, or `predsim bench`'s with
-    /// one case.
+    /// Reads the last line that a contestant printed, a JSON object: a peer's, `predsim bench step`'s, or
+    /// `predsim bench`'s with one case.
     ///
     /// # Errors
     /// What is missing in it.

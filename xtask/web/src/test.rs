@@ -1,11 +1,11 @@
-//! `cargo xtask web --test`: the page in a real Chromium, driven by Playwright (tests/web). Finds or installs what that needs,
-//! builds the page, the native program and the golden cases' runner, serves them, and hands over to node.
+//! `cargo xtask web --test`: the page in a real Chromium, driven by Playwright (tests/web). Finds or installs what that
+//! needs, builds the page, the native program and the golden cases' runner, serves them, and hands over to node.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use xtask::steps::{Failure, Step, run_all};
-use xtask::{apt, root, wasm};
+use xtask::{apt, root, vulkan, wasm};
 
 use crate::build::{build, copy, glue, site};
 use crate::serve::start;
@@ -18,6 +18,8 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "g
 
 /// Builds everything and runs the tests; `filter` is a part of the names of those to run.
 pub fn test(filter: Option<&str>) -> Result<(), Failure> {
+    // The native program runs beside the page.
+    vulkan::ensure_adapter()?;
     let browser = browser()?;
     need("node", &["nodejs", "npm"])?;
     need("npm", &["npm"])?;
@@ -45,7 +47,7 @@ pub fn test(filter: Option<&str>) -> Result<(), Failure> {
     run_all(vec![node.args(filter)])
 }
 
-/// A folder with the page, and beside it the golden cases where there are any.
+/// A folder with the page, and beside it the golden cases.
 fn assemble(served: &Path) -> std::io::Result<()> {
     match fs::remove_dir_all(served) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -54,18 +56,15 @@ fn assemble(served: &Path) -> std::io::Result<()> {
     copy(&site(), served)?;
     let folder = served.join("golden");
     fs::create_dir_all(&folder)?;
-    let cases = [root().join("../shared/golden"), root().join("tests/golden")];
     let mut names = Vec::new();
-    if let Some(cases) = cases.iter().find(|cases| cases.is_dir()) {
-        for entry in fs::read_dir(cases)? {
-            let path = entry?.path();
-            let (Some(stem), Some(ending)) = (path.file_stem(), path.extension()) else { continue };
-            if ending == "json" {
-                names.push(stem.to_string_lossy().into_owned());
-            }
-            if ending == "json" || ending == "safetensors" {
-                fs::copy(&path, folder.join(path.file_name().unwrap_or_default()))?;
-            }
+    for entry in fs::read_dir(root().join("tests/golden"))? {
+        let path = entry?.path();
+        let (Some(stem), Some(ending)) = (path.file_stem(), path.extension()) else { continue };
+        if ending == "json" {
+            names.push(stem.to_string_lossy().into_owned());
+        }
+        if ending == "json" || ending == "safetensors" {
+            fs::copy(&path, folder.join(path.file_name().unwrap_or_default()))?;
         }
     }
     names.sort();
