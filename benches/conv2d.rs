@@ -17,7 +17,8 @@ fn conv2d(criterion: &mut Criterion) {
     let tuning = Tuning::for_gpu(&gpu);
     println!("{tuning:?}\n");
     let (batch, side, cin, cout) = (32, 28, 128, 256);
-    let conv = Conv2d { batch, height: side, width: side, cin, cout, kernel: 3, stride: 1, pad: 1, tuning };
+    let conv =
+        Conv2d { batch, height: side, width: side, cin, cout, kernel: 3, stride: 1, pad: 1, part_of: None, tuning };
     let mut lab = Lab::new(&gpu);
     let mut tensor = |elements: u32| lab.tensor(&support::values(4 * u64::from(elements))).expect("a tensor");
     let pixels = batch * side * side;

@@ -11,6 +11,7 @@ pub mod names;
 pub mod nn;
 pub mod rng;
 pub mod run;
+mod text;
 pub mod train;
 #[cfg(target_arch = "wasm32")]
 pub mod web;

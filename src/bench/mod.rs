@@ -18,7 +18,7 @@ const MOST_RUNS: usize = 100;
 /// Seconds that runs should take for their time to be trusted.
 const TRUSTED_SECONDS: f64 = 0.02;
 /// Most rounds of multiply-adds of a run.
-const MOST_ROUNDS: u32 = 1 << 22;
+const MOST_ROUNDS_OF_A_RUN: u32 = 1 << 22;
 /// Bytes that the copy moves each way: beyond any cache.
 const COPY_BYTES: u32 = 64 << 20;
 
@@ -127,7 +127,7 @@ impl<'g> Yardstick<'g> {
             let (program, _) = yardstick.multiply_add(yardstick.rounds.0)?;
             run_seconds(gpu, &program, clock)?;
             yardstick.rounds.1 = run_seconds(gpu, &program, clock)?;
-            if yardstick.rounds.1 >= TRUSTED_SECONDS || yardstick.rounds.0 >= MOST_ROUNDS {
+            if yardstick.rounds.1 >= TRUSTED_SECONDS || yardstick.rounds.0 >= MOST_ROUNDS_OF_A_RUN {
                 return Ok(yardstick);
             }
             yardstick.rounds.0 *= 2;
@@ -156,7 +156,7 @@ impl<'g> Yardstick<'g> {
         let runs = (TRUSTED_SECONDS / long).ceil().clamp(1.0, MOST_RUNS as f64) as usize;
         let (rounds, seconds) = self.rounds;
         let as_long = f64::from(rounds) * (runs as f64 * long / seconds).max(1.0);
-        let (multiply_add, flops) = self.multiply_add((as_long as u32).min(MOST_ROUNDS))?;
+        let (multiply_add, flops) = self.multiply_add((as_long as u32).min(MOST_ROUNDS_OF_A_RUN))?;
 
         let (mut times, mut limits, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         Effort::THOROUGH.spend(|| {

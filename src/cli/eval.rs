@@ -99,13 +99,13 @@ fn table(report: &EpochReport) -> Result<(), CliError> {
         "test error {:.2} % of {} samples, cross-entropy {:.4}",
         report.error_percent, report.samples, report.loss_global
     ))?;
-    let mut rows = vec![["block", "error of its own classifier", "cross-entropy"].map(str::to_owned).to_vec()];
+    let mut rows = Vec::new();
     for block in &report.blocks {
         let (Some(error), Some(loss)) = (block.error_percent, block.loss_pred) else { continue };
         rows.push(vec![block.name.clone(), format!("{error:.2} %"), format!("{loss:.4}")]);
     }
-    if rows.len() == 1 {
+    if rows.is_empty() {
         return Ok(());
     }
-    output::columns(&rows).iter().try_for_each(|row| output::line(&format!("    {row}")))
+    output::table("    ", ["block", "error of its own classifier", "cross-entropy"], rows)
 }

@@ -33,6 +33,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::text::one_line;
 use error::CliError;
 
 const AFTER_HELP: &str = "\
@@ -136,8 +137,7 @@ fn report(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     // The message ends where the usage begins; its lines are indented lists and tips.
     let message = text.split("\n\nUsage").next().unwrap_or(&text).split("\n\nFor more").next().unwrap_or(&text);
-    let words: Vec<&str> = message.trim_start_matches("error: ").split_whitespace().collect();
-    output::complain(&format!("predsim: {}; see --help", words.join(" ")));
+    output::complain(&format!("predsim: {}; see --help", one_line(message.trim_start_matches("error: "))));
     ExitCode::from(2)
 }
 

@@ -76,6 +76,20 @@ pub fn bytes(count: u64) -> String {
     if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") }
 }
 
+/// Writes rows under their head as columns, each line behind `indent`.
+///
+/// # Errors
+/// As [`line`].
+pub fn table<const N: usize>(
+    indent: &str,
+    head: [&str; N],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> Result<(), CliError> {
+    let head = head.map(str::to_owned).to_vec();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    columns(&rows).iter().try_for_each(|row| line(&format!("{indent}{row}")))
+}
+
 /// Rows of text as columns: the first column to the left, the others to the right.
 pub fn columns(rows: &[Vec<String>]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);

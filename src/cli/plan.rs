@@ -105,8 +105,7 @@ pub fn run(args: &PlanArgs) -> Result<(), CliError> {
 
 fn print_stages(planned: &Planned) -> Result<(), CliError> {
     let batch = planned.plan.batch;
-    let mut rows = vec![["block", "parts", "dispatches", "live", "GFLOP"].map(str::to_owned).to_vec()];
-    rows.extend(planned.report.stages.iter().map(|stage| {
+    let rows = planned.report.stages.iter().map(|stage| {
         vec![
             stage.name.clone(),
             batch.div_ceil(stage.chunk.max(1)).to_string(),
@@ -114,14 +113,13 @@ fn print_stages(planned: &Planned) -> Result<(), CliError> {
             output::bytes(stage.live_bytes),
             format!("{:.3}", stage.flops as f64 / 1e9),
         ]
-    }));
-    output::columns(&rows).iter().try_for_each(|row| output::line(row))
+    });
+    output::table("", ["block", "parts", "dispatches", "live", "GFLOP"], rows)
 }
 
 fn print_tensors(planned: &Planned) -> Result<(), CliError> {
     output::line("")?;
-    let mut rows = vec![["tensor", "bytes", "buffer", "from", "to"].map(str::to_owned).to_vec()];
-    rows.extend(planned.report.tensors.iter().map(|tensor| {
+    let rows = planned.report.tensors.iter().map(|tensor| {
         vec![
             tensor.name.clone(),
             output::bytes(tensor.bytes),
@@ -129,8 +127,8 @@ fn print_tensors(planned: &Planned) -> Result<(), CliError> {
             tensor.first.clone(),
             tensor.last.clone(),
         ]
-    }));
-    output::columns(&rows).iter().try_for_each(|row| output::line(row))
+    });
+    output::table("", ["tensor", "bytes", "buffer", "from", "to"], rows)
 }
 
 fn print_sums(planned: &Planned) -> Result<(), CliError> {
@@ -163,7 +161,7 @@ fn print_sums(planned: &Planned) -> Result<(), CliError> {
 fn print_pairs(fastest: &Pair, frugal: &Pair) -> Result<(), CliError> {
     output::line("")?;
     let head = ["activations", "local", "arithmetic", "backprop", "arithmetic", "local/backprop"];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let mut rows = Vec::new();
     for (name, pair) in [("fastest", fastest), ("frugal", frugal)] {
         let mut row = vec![name.to_owned()];
         for planned in [&pair.local, &pair.backprop] {
@@ -175,7 +173,7 @@ fn print_pairs(fastest: &Pair, frugal: &Pair) -> Result<(), CliError> {
         row.push(format!("{:.3}", pair.ratio()));
         rows.push(row);
     }
-    output::columns(&rows).iter().try_for_each(|row| output::line(row))
+    output::table("", head, rows)
 }
 
 /// Draws what is live over a step, frugal and fastest.

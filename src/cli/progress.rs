@@ -152,9 +152,7 @@ pub fn epoch_table(
         return Ok(());
     }
     let heads = ["block", "pred loss", "sim loss", "train error", "test error", "gradient"];
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
-    rows.extend(train.blocks.iter().zip(&test.blocks).map(block_row));
-    output::columns(&rows).iter().try_for_each(|row| output::line(&format!("    {row}")))
+    output::table("    ", heads, train.blocks.iter().zip(&test.blocks).map(block_row))
 }
 
 fn pace(samples_per_second: f64, gpu_busy: Option<f64>) -> String {

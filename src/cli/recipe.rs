@@ -9,6 +9,7 @@ use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Settings, TrainFlags};
+use crate::text::one_line;
 
 use super::error::CliError;
 
@@ -92,7 +93,7 @@ impl Recipe {
         }
         toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-            let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            let reason = one_line(error.message());
             CliError::usage(format!(
                 "{name}, line {line}: {reason}; a recipe holds flags of `predsim train` in [train]"
             ))

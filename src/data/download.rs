@@ -13,9 +13,9 @@ use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use ureq::{Agent, Body, http::Response};
 
-use super::error::one_line;
 use super::fetch::FetchError;
 use super::sums::Sum;
+use crate::text::one_line;
 
 /// Longest wait for a connection, and for the next bytes of an answer.
 const PATIENCE: Duration = Duration::from_secs(30);

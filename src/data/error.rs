@@ -4,6 +4,7 @@
 //! maps all of them to exit code 2. `path` is the file as the user would name it; files that are
 //! embedded in the program have the path `<data set>/<file>`.
 
+use crate::text::one_line;
 use std::io;
 use std::ops::Range;
 
@@ -245,9 +246,4 @@ impl DataError {
     pub(super) fn not_a_picture(path: &std::path::Path, error: &image::ImageError) -> Self {
         Self::NotAPicture { path: path.display().to_string(), reason: one_line(&error.to_string()) }
     }
-}
-
-/// Decoders explain some errors over several lines; our reports are one line each.
-pub(super) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

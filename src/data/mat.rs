@@ -12,8 +12,9 @@ use std::io::{self, Read};
 
 use flate2::read::ZlibDecoder;
 
-use super::error::{DataError, one_line};
+use super::error::DataError;
 use super::stream::Stream;
+use crate::text::one_line;
 
 /// Bytes of a file's header.
 const HEADER: u64 = 128;

@@ -10,7 +10,8 @@ use std::io::{self, BufRead, Cursor, Read};
 
 use flate2::bufread::GzDecoder;
 
-use super::error::{DataError, one_line};
+use super::error::DataError;
+use crate::text::one_line;
 
 /// What every gzip file begins with (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];

@@ -1,5 +1,7 @@
 //! What can go wrong on the GPU, as one typed error.
 
+use crate::text::one_line;
+
 /// An error of the adapter, the device or its driver. The command line maps them to exit code 3, but a defect
 /// of our own to 1.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -36,6 +38,7 @@ pub enum GpuError {
     },
 }
 
+// wgpu explains errors over several indented lines.
 impl From<wgpu::Error> for GpuError {
     fn from(error: wgpu::Error) -> Self {
         match error {
@@ -44,9 +47,4 @@ impl From<wgpu::Error> for GpuError {
             wgpu::Error::Internal { description, .. } => Self::Lost(one_line(&description)),
         }
     }
-}
-
-/// wgpu explains errors over several indented lines; our reports are one line each.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -132,11 +132,10 @@ impl BatchNorm {
     /// Evaluation: `saved` from the `running` statistics.
     pub fn statistics_eval(&self, running: Slice, saved: Slice) -> Dispatch {
         let sweep = Sweep::elementwise(self.rows, self.channels);
-        let mut eval = dispatch("batchnorm statistics eval", "statistics_eval", Activation::None, sweep)
+        let pipeline = pipeline("statistics_eval", Activation::None, false);
+        Dispatch::new("batchnorm statistics eval", pipeline, &params(sweep), line(sweep.groups))
             .reads(running)
-            .writes(saved);
-        eval.workgroups = line(sweep.groups);
-        eval
+            .writes(saved)
     }
 
     /// Writes `h = act(gamma * (y - mean) / deviation + beta)`, `[rows, channels]`.
@@ -205,10 +204,6 @@ fn params(sweep: Sweep) -> Params {
         first_slot: 0,
         spare: [0; 3],
     }
-}
-
-fn dispatch(label: &'static str, entry: &'static str, activation: Activation, sweep: Sweep) -> Dispatch {
-    Dispatch::new(label, pipeline(entry, activation, false), &params(sweep), sweep.workgroups())
 }
 
 fn pipeline(entry: &'static str, activation: Activation, residual: bool) -> Pipeline {

@@ -32,6 +32,8 @@ pub struct Conv2d {
     pub stride: u32,
     /// Lines of zeros on each side; the padded picture is at least as large as the kernel.
     pub pad: u32,
+    /// Samples of the batch that these are a part of, where they are: the loss is a mean over all of them.
+    pub part_of: Option<u32>,
     /// How it is computed.
     pub tuning: Tuning,
 }
@@ -167,7 +169,8 @@ impl Conv2d {
         bias: Option<Slice>,
         out: Slice,
     ) -> Dispatch {
-        let scale = self.tuning.precision().gradient_scale(self.out_pixels());
+        let all = Self { batch: self.part_of.unwrap_or(self.batch), ..*self };
+        let scale = self.tuning.precision().gradient_scale(all.out_pixels());
         let scales = match mode {
             // With a bias on it, it is no gradient.
             Mode::Input if bias.is_none() => [scale, 1.0],
@@ -213,4 +216,34 @@ pub fn variants() -> Vec<Pipeline> {
     let input =
         [(false, 1), (false, 2), (true, 1), (true, 2)].map(|(bias, stride)| constants(Mode::Input, bias, stride));
     family_variants(&SHADERS, &[forward.to_vec(), input.to_vec(), vec![constants(Mode::Weight, false, 1)]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::TensorId;
+
+    #[test]
+    fn a_gradient_is_scaled_by_the_batch_that_its_loss_is_a_mean_over() {
+        let tuning = Tuning::portable_half();
+        let whole = Conv2d {
+            batch: 64,
+            height: 8,
+            width: 8,
+            cin: 4,
+            cout: 4,
+            kernel: 3,
+            stride: 1,
+            pad: 1,
+            part_of: None,
+            tuning,
+        };
+        let slice = Slice { tensor: TensorId(0), offset: 0, bytes: 16 };
+        let scales = |conv: Conv2d| {
+            let product = conv.product("dX", Mode::Input, &conv.input_tiling(), [slice; 2], None, slice);
+            bytemuck::pod_read_unaligned::<Params>(&product.params[..size_of::<Params>()]).scales
+        };
+        assert_eq!(scales(Conv2d { batch: 8, part_of: Some(64), ..whole }), scales(whole));
+        assert_ne!(scales(Conv2d { batch: 8, ..whole }), scales(whole));
+    }
 }

@@ -33,6 +33,7 @@ pub fn multiply_add_bytes(workgroups: u32) -> u64 {
 /// invocations, on three values that start at `i % 8`, `i % 8 + 8` and `i % 8 + 16` in invocation `i`; writes their sum to
 /// `results`, `[invocations, 4]`.
 pub fn multiply_add(workgroups: u32, rounds: u32, [scale, shift]: [f32; 2], results: Slice) -> Dispatch {
+    debug_assert!(rounds <= MOST_ROUNDS, "{rounds} rounds");
     let params = Params { count: rounds, grid: workgroups * THREADS, scale, shift };
     let flops = u64::from(workgroups) * u64::from(THREADS) * u64::from(rounds) * FLOPS_A_ROUND;
     Dispatch::new("multiply-add", pipeline("multiply_add"), &params, grid(workgroups)).writes(results).flops(flops)

@@ -438,6 +438,7 @@ impl Builder<'_> {
             kernel: kernel as u32,
             stride: stride as u32,
             pad: pad as u32,
+            part_of: None,
             tuning: self.network.tuning,
         }
     }

@@ -48,10 +48,10 @@ impl Map {
         matches!(self, Self::Conv(_))
     }
 
-    /// The same for another number of samples.
+    /// The same for a part of the batch with so many samples.
     pub fn of_batch(self, batch: u32) -> Self {
         match self {
-            Self::Conv(conv) => Self::Conv(Conv2d { batch, ..conv }),
+            Self::Conv(conv) => Self::Conv(Conv2d { batch, part_of: Some(conv.part_of.unwrap_or(conv.batch)), ..conv }),
             Self::Dense { fan_in, fan_out, tuning, .. } => Self::Dense { batch, fan_in, fan_out, tuning },
         }
     }

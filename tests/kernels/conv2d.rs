@@ -98,12 +98,33 @@ fn convs() -> impl Strategy<Value = Conv2d> {
     (picture, kernel, channels).prop_map(|((batch, height, width), (kernel, stride, pad), (cin, cout))| {
         let smallest = kernel.saturating_sub(2 * pad).max(1);
         let (height, width) = (height.max(smallest), width.max(smallest));
-        Conv2d { batch, height, width, cin: 4 * cin, cout: 4 * cout, kernel, stride, pad, tuning: Tuning::portable() }
+        Conv2d {
+            batch,
+            height,
+            width,
+            cin: 4 * cin,
+            cout: 4 * cout,
+            kernel,
+            stride,
+            pad,
+            part_of: None,
+            tuning: Tuning::portable(),
+        }
     })
 }
 
-const PLAIN: Conv2d =
-    Conv2d { batch: 1, height: 3, width: 3, cin: 4, cout: 4, kernel: 3, stride: 1, pad: 1, tuning: Tuning::portable() };
+const PLAIN: Conv2d = Conv2d {
+    batch: 1,
+    height: 3,
+    width: 3,
+    cin: 4,
+    cout: 4,
+    kernel: 3,
+    stride: 1,
+    pad: 1,
+    part_of: None,
+    tuning: Tuning::portable(),
+};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]

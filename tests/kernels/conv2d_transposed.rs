@@ -56,6 +56,6 @@ proptest! {
         let fitting = Tuning::for_gpu(gpu());
         let tuning = if subgroups { fitting } else { Tuning::portable() };
         let (cin, cout, pad) = (4 * cin, 4 * cout, kernel / 2);
-        check(&Conv2d { batch, height, width, cin, cout, kernel, stride, pad, tuning }, seed);
+        check(&Conv2d { batch, height, width, cin, cout, kernel, stride, pad, part_of: None, tuning }, seed);
     }
 }

@@ -12,7 +12,7 @@ use crate::support::{FencedLab, Sum, assert_sums, tunings};
 const FILTERINGS: [(Filtering, f64); 2] = [(Filtering::Winograd2, 1e-6), (Filtering::Winograd4, 1e-5)];
 
 fn conv(batch: u32, [height, width]: [u32; 2], [cin, cout]: [u32; 2]) -> Conv2d {
-    Conv2d { batch, height, width, cin, cout, kernel: 3, stride: 1, pad: 1, tuning: Tuning::portable() }
+    Conv2d { batch, height, width, cin, cout, kernel: 3, stride: 1, pad: 1, part_of: None, tuning: Tuning::portable() }
 }
 
 fn alike(sums: &[Sum]) -> Vec<Sum> {
