@@ -150,11 +150,6 @@ impl Checkpoint {
     pub fn tensor(&self, name: &str) -> Option<&[f32]> {
         self.tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.values.as_slice())
     }
-
-    /// The shape of the tensor of that name.
-    pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.shape.as_slice())
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ use crate::kernels::precision::Precision;
 use crate::kernels::tuning::{Tuning, TuningError};
 use crate::nn::init::initial_values;
 use crate::nn::{Model, ParamDecl, Role};
-use crate::train::{Bounds, Footprint, Goal, Limit, Mode, Network, Session, Source, TrainError, Trainer};
+use crate::train::{
+    Bounds, Footprint, Goal, Limit, Located, Mode, NamedTensor, Network, Session, Source, TrainError, Trainer,
+};
 
 use super::error::RunError;
 use super::memory;
@@ -109,16 +111,18 @@ pub fn trainer(
 }
 
 fn load(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    let held: HashMap<&str, &NamedTensor> =
+        checkpoint.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     for param in &trainer.network().model.params {
-        check(checkpoint, &param.name, &param.shape)?;
+        check(&held, &param.name, &param.shape)?;
         if param.role != Role::Train {
             continue;
         }
         for moment in trainer.network().train.kind().state() {
-            check(checkpoint, &format!("optimizer.{moment}.{}", param.name), &param.shape)?;
+            check(&held, &format!("optimizer.{moment}.{}", param.name), &param.shape)?;
         }
     }
-    trainer.load(|name| checkpoint.tensor(name).map(<[f32]>::to_vec))?;
+    trainer.load(|name| held.get(name).map(|tensor| tensor.values.clone()))?;
     trainer.set_steps(checkpoint.state.steps);
     if let Some(totals) = &checkpoint.totals {
         let needed = trainer.network().totals.bytes;
@@ -131,11 +135,11 @@ fn load(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<(), TrainError
     Ok(())
 }
 
-/// Whether `checkpoint` has a tensor of that name and shape.
-fn check(checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<(), TrainError> {
-    let problem = match checkpoint.shape(name) {
+/// Whether there is a tensor of that name and shape.
+fn check(held: &HashMap<&str, &NamedTensor>, name: &str, shape: &[usize]) -> Result<(), TrainError> {
+    let problem = match held.get(name) {
         None => "is missing".to_owned(),
-        Some(found) if found != shape => format!("is {found:?}, not {shape:?}"),
+        Some(found) if found.shape != shape => format!("is {:?}, not {shape:?}", found.shape),
         Some(_) => return Ok(()),
     };
     Err(TrainError::Tensor { name: name.to_owned(), problem })
@@ -171,8 +175,11 @@ pub fn write_checkpoint(
     use crate::gpu::block_on;
     let state = state(session, settings, best_error_percent);
     let totals = block_on(gpu, totals(session))?;
-    let tensors = session.trainer.tensors(true);
-    let fetch = |name: &str| -> Result<Vec<f32>, RunError> { Ok(block_on(gpu, session.trainer.tensor(name))?) };
+    let located = session.trainer.tensors(true);
+    let tensors: Vec<(String, Vec<usize>)> =
+        located.iter().map(|located| (located.name.clone(), session.trainer.shape(located).to_vec())).collect();
+    let places: HashMap<&str, &Located> = located.iter().map(|located| (located.name.as_str(), located)).collect();
+    let fetch = |name: &str| -> Result<Vec<f32>, RunError> { Ok(block_on(gpu, session.trainer.tensor(places[name]))?) };
     crate::checkpoint::write(path, &state, &tensors, totals.as_deref(), fetch)
 }
 

@@ -56,4 +56,4 @@ pub use report::{MemoryReport, StageMemory, TensorPlace};
 pub use session::{Position, Session};
 pub use settings::{LossWeights, Optim, Order, Schedule, TrainConfig};
 pub use tensors::{Role, TensorInfo};
-pub use trainer::{Allocated, NamedTensor, Samples, Trainer};
+pub use trainer::{Allocated, Located, NamedTensor, Samples, Trainer};

@@ -7,7 +7,7 @@ use crate::gpu::{
     BufferSpan, Gpu, GpuError, Mirror, Part, Program, Readback, Slice, StageClock, StageTime, TensorId, UploadRing,
 };
 use crate::kernels::StepParams;
-use crate::nn::{ParamDecl, Role as ParamRole};
+use crate::nn::Role as ParamRole;
 
 use super::arena::{Arena, Place};
 use super::error::TrainError;
@@ -461,20 +461,24 @@ impl Trainer {
         Ok(())
     }
 
-    /// Names and PyTorch's shapes of all parameters, and with `optimizer` of its memory.
-    pub fn tensors(&self, optimizer: bool) -> Vec<(String, Vec<usize>)> {
+    /// All parameters, and with `optimizer` its memory: where they are, for [`Self::tensor`].
+    pub fn tensors(&self, optimizer: bool) -> Vec<Located> {
         let wanted = self.located().into_iter().filter(|located| optimizer || !located.name.starts_with(OPTIMIZER));
-        wanted.map(|located| (located.name, self.network.model.params[located.param].shape.clone())).collect()
+        wanted.collect()
+    }
+
+    /// PyTorch's shape of one of them.
+    pub fn shape(&self, located: &Located) -> &[usize] {
+        &self.network.model.params[located.param].shape
     }
 
     /// One of them, in PyTorch's layout. Waits for the GPU.
     ///
     /// # Errors
-    /// What the device reports, or [`TrainError::Tensor`] if there is none of that name.
-    pub async fn tensor(&mut self, name: &str) -> Result<Vec<f32>, TrainError> {
-        let located = self.located().into_iter().find(|located| located.name == name);
-        let none = || TrainError::Tensor { name: name.to_owned(), problem: "is not in this network".to_owned() };
-        Ok(self.export(located.ok_or_else(none)?).await?.values)
+    /// What the device reports.
+    pub async fn tensor(&mut self, located: &Located) -> Result<Vec<f32>, TrainError> {
+        let content = self.read(located.slice).await?;
+        Ok(self.network.model.params[located.param].layout.unpack(&content))
     }
 
     /// All parameters, and with `optimizer` its memory, in PyTorch's layout. Waits for the GPU.
@@ -483,10 +487,8 @@ impl Trainer {
     /// What the device reports.
     pub async fn save(&mut self, optimizer: bool) -> Result<Vec<NamedTensor>, TrainError> {
         let mut tensors = Vec::new();
-        for located in self.located() {
-            if optimizer || !located.name.starts_with(OPTIMIZER) {
-                tensors.push(self.export(located).await?);
-            }
+        for located in self.tensors(optimizer) {
+            tensors.push(self.export(located).await?);
         }
         Ok(tensors)
     }
@@ -516,9 +518,8 @@ impl Trainer {
     }
 
     async fn export(&mut self, located: Located) -> Result<NamedTensor, TrainError> {
-        let content = self.read(located.slice).await?;
-        let param: &ParamDecl = &self.network.model.params[located.param];
-        Ok(NamedTensor { name: located.name, shape: param.shape.clone(), values: param.layout.unpack(&content) })
+        let values = self.tensor(&located).await?;
+        Ok(NamedTensor { shape: self.shape(&located).to_vec(), name: located.name, values })
     }
 
     async fn read(&mut self, slice: Slice) -> Result<Vec<f32>, GpuError> {
@@ -536,8 +537,10 @@ impl Trainer {
 }
 
 /// A parameter, its gradient or a piece of the optimiser's memory, and where on the device it lies.
-struct Located {
-    name: String,
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// Its name in a checkpoint.
+    pub name: String,
     param: usize,
     slice: Slice,
 }
