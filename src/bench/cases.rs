@@ -36,8 +36,9 @@ impl Case {
         for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
             let writes = binding.access.writes();
             let reads = !writes || binding.access == Access::Update;
-            for (write, _) in [(false, reads), (true, writes)].into_iter().filter(|(_, counts)| *counts) {
-                let bytes = extents.entry((binding.slice.tensor, write)).or_default();
+            let ways = [reads.then_some(false), writes.then_some(true)];
+            for way in ways.into_iter().flatten() {
+                let bytes = extents.entry((binding.slice.tensor, way)).or_default();
                 *bytes = (*bytes).max(binding.slice.bytes);
             }
         }

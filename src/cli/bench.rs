@@ -15,6 +15,7 @@ use crate::kernels::precision::Precision;
 use crate::kernels::tuning::Tuning;
 use crate::nn::{Architecture, InputShape, Model, ModelConfig};
 use crate::run::TrainFlags;
+use crate::run::settings::MAX_BATCH;
 use crate::train::{Mode, Network, Position, Session, Source, TrainConfig};
 
 use super::engine;
@@ -36,7 +37,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "MODEL", num_args = 1..)]
     models: Vec<Architecture>,
     /// Samples in a step of those networks
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH as i64))]
     batch_size: u32,
     /// Adapter to run on: a part of its name or its number in `predsim devices`
     #[arg(long, value_name = "NAME|INDEX")]

@@ -20,6 +20,7 @@ use super::engine;
 use super::error::CliError;
 use super::output;
 use super::recipe::Recipe;
+use super::run_folder::writable;
 
 /// Name of both files that a study leaves, before their endings.
 const STEM: &str = "depth-study";
@@ -78,10 +79,7 @@ struct Norms {
 pub fn run(args: &DepthStudyArgs) -> Result<(), CliError> {
     let (mut gpu, mut runs) = (None, Vec::new());
     let plans = plans(args)?;
-    // Found out now rather than behind all the training.
-    fs::create_dir_all(&args.out)
-        .and_then(|()| tempfile::tempfile_in(&args.out).map(|_| ()))
-        .map_err(|error| CliError::unwritable(&args.out, error))?;
+    writable(&args.out)?;
     output::outlive_readers();
     for settings in plans {
         let gpu: &Rc<Gpu> = match &mut gpu {
@@ -101,7 +99,7 @@ pub fn run(args: &DepthStudyArgs) -> Result<(), CliError> {
     if args.json {
         return Ok(());
     }
-    table(&runs).iter().try_for_each(|line| output::line(line))?;
+    table(&runs)?;
     output::line(&format!("written: {} and {}", files[0].display(), files[1].display()))
 }
 
@@ -154,7 +152,6 @@ fn train(gpu: &Rc<Gpu>, settings: &Settings) -> Result<Run, CliError> {
 
 /// Writes the picture and the numbers; their paths.
 fn write(folder: &Path, runs: &[Run]) -> Result<[PathBuf; 2], CliError> {
-    fs::create_dir_all(folder).map_err(|error| CliError::unwritable(folder, error))?;
     let picture = folder.join(STEM).with_extension("png");
     let numbers = folder.join(STEM).with_extension("csv");
     chart::draw(&panels(runs), "block", "gradient norm", Scale::Logarithmic)
@@ -191,15 +188,14 @@ fn csv(runs: &[Run]) -> String {
 
 /// For each net the gradient's norm in the first, the middle and the last block, and how far apart the smallest and the
 /// largest are.
-fn table(runs: &[Run]) -> Vec<String> {
+fn table(runs: &[Run]) -> Result<(), CliError> {
     let head = ["method", "blocks", "first", "middle", "last", "largest/smallest", "test error"];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for run in runs {
+    let row = |run: &Run| {
         let gradients: Vec<f64> = run.blocks.iter().map(|norms| norms.gradient).collect();
         let at = |index: usize| format!("{:.1e}", gradients[index]);
         let smallest = gradients.iter().copied().fold(f64::INFINITY, f64::min);
         let largest = gradients.iter().copied().fold(0.0, f64::max);
-        rows.push(vec![
+        vec![
             run.method.clone(),
             run.depth.to_string(),
             at(0),
@@ -207,7 +203,7 @@ fn table(runs: &[Run]) -> Vec<String> {
             at(gradients.len() - 1),
             format!("{:.1e}", largest / smallest),
             format!("{:.1} %", run.test_error_percent),
-        ]);
-    }
-    output::columns(&rows)
+        ]
+    };
+    output::table("", head, runs.iter().map(row))
 }

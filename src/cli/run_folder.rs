@@ -69,7 +69,7 @@ impl RunFolder {
             )));
         }
         let config = path.join(CONFIG);
-        if config.exists() && !fs::read_to_string(&config).is_ok_and(|text| text.contains(MADE_BY)) {
+        if config.exists() && our_config(&config).is_none() {
             return Err(CliError::usage(format!(
                 "{}: is no run's, and a run would replace it; name another folder with --out",
                 config.display()
@@ -83,9 +83,7 @@ impl RunFolder {
     /// # Errors
     /// A usage error if it cannot be made, or another run writes to it.
     pub fn open(path: &Path) -> Result<Self, CliError> {
-        fs::create_dir_all(path).map_err(|error| CliError::unwritable(path, error))?;
-        // Found out now rather than at the end of an epoch.
-        tempfile::tempfile_in(path).map_err(|error| CliError::unwritable(path, error))?;
+        writable(path)?;
         let alone = alone_in(path)?;
         Ok(Self { path: path.to_owned(), _alone: alone })
     }
@@ -111,8 +109,7 @@ impl RunFolder {
     /// A usage error if the file is ours but is not readable as settings.
     fn config(path: &Path) -> Result<Option<Recipe>, CliError> {
         let file = path.join(CONFIG);
-        let ours = fs::read_to_string(&file).ok().filter(|text| text.contains(MADE_BY));
-        ours.map(|text| Recipe::parse(&file.display().to_string(), &text)).transpose()
+        our_config(&file).map(|text| Recipe::parse(&file.display().to_string(), &text)).transpose()
     }
 
     /// The folder that the checkpoint `file` lies in, and the settings there; none are as no flag given.
@@ -120,8 +117,7 @@ impl RunFolder {
     /// # Errors
     /// As `config`.
     pub fn of_checkpoint(file: &Path) -> Result<(PathBuf, Recipe), CliError> {
-        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let folder = parent.unwrap_or(Path::new(".")).to_owned();
+        let folder = folder_of(file).to_owned();
         let config = Self::config(&folder)?.unwrap_or_default();
         Ok((folder, config))
     }
@@ -166,8 +162,7 @@ impl RunFolder {
         self.replace_by(CHECKPOINT, |path| {
             write(path)?;
             if best {
-                let copy = |to: &Path| fs::copy(path, to).map(|_| ()).map_err(|error| CliError::unwritable(to, error));
-                self.replace_by(BEST, copy)?;
+                self.keep_best(path)?;
             }
             Ok(())
         })
@@ -179,10 +174,12 @@ impl RunFolder {
     /// If it cannot be copied.
     pub fn take_best_of(&self, folder: &Path) -> Result<(), CliError> {
         let best = folder.join(BEST);
-        if !best.is_file() {
-            return Ok(());
-        }
-        self.replace_by(BEST, |to| fs::copy(&best, to).map(|_| ()).map_err(|error| CliError::unwritable(to, error)))
+        if best.is_file() { self.keep_best(&best) } else { Ok(()) }
+    }
+
+    fn keep_best(&self, checkpoint: &Path) -> Result<(), CliError> {
+        let copy = |to: &Path| fs::copy(checkpoint, to).map(|_| ()).map_err(|error| CliError::unwritable(to, error));
+        self.replace_by(BEST, copy)
     }
 
     fn replace(&self, name: &str, content: &[u8]) -> Result<(), CliError> {
@@ -203,6 +200,27 @@ impl RunFolder {
         settle().map_err(unwritable)?;
         beside.persist(&path).map_err(|error| unwritable(error.error))
     }
+}
+
+/// The folder that `file` lies in.
+pub fn folder_of(file: &Path) -> &Path {
+    // The parent of a bare file name is nothing, which stands for the current folder.
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The text of the file `config`, if it is of a run.
+fn our_config(config: &Path) -> Option<String> {
+    fs::read_to_string(config).ok().filter(|text| text.contains(MADE_BY))
+}
+
+/// Makes the folder if it is not there, and finds out that it can be written now rather than behind all the training.
+///
+/// # Errors
+/// A usage error if it cannot.
+pub fn writable(folder: &Path) -> Result<(), CliError> {
+    fs::create_dir_all(folder)
+        .and_then(|()| tempfile::tempfile_in(folder).map(|_| ()))
+        .map_err(|error| CliError::unwritable(folder, error))
 }
 
 /// Locks the folder, so that no two runs write to it: itself, where a folder can be locked.

@@ -12,7 +12,7 @@ use crate::train::Position;
 use super::engine;
 use super::error::CliError;
 use super::recipe::{MadeBy, Recipe};
-use super::run_folder::{RunFolder, Vacant, unused};
+use super::run_folder::{RunFolder, Vacant, folder_of, unused};
 use super::train::TrainArgs;
 
 /// Everything that is settled before the first step.
@@ -84,8 +84,7 @@ impl Start {
 
     /// The folder that the checkpoint to go on from lies in.
     fn from(&self) -> Option<&Path> {
-        let (file, _) = self.checkpoint.as_ref()?;
-        file.parent()
+        self.checkpoint.as_ref().map(|(file, _)| folder_of(file))
     }
 
     /// The place of the run, where it does not go on in its folder.
@@ -94,9 +93,7 @@ impl Start {
     /// As [`RunFolder::vacant`].
     pub fn vacant(&self, overwrite: bool) -> Result<Option<Vacant>, CliError> {
         let canonical = |path: &Path| path.canonicalize().ok();
-        // The parent of a bare file name is nothing, which stands for the current folder.
-        let from = self.from().map(|from| if from.as_os_str().is_empty() { Path::new(".") } else { from });
-        let in_place = from.and_then(canonical).is_some_and(|from| Some(from) == canonical(&self.out));
+        let in_place = self.from().and_then(canonical).is_some_and(|from| Some(from) == canonical(&self.out));
         (!in_place).then(|| RunFolder::vacant(&self.out, overwrite)).transpose()
     }
 

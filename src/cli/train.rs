@@ -90,6 +90,7 @@ pub fn run(args: &TrainArgs) -> Result<(), CliError> {
     let data = engine::load_data(&start.settings)?;
     start.same_order(&data)?;
     let gpu = engine::open_gpu(&start.settings.adapter)?;
+    // Before anything is said of a run that cannot be.
     Capabilities::of(&gpu, start.settings.train.precision)?;
     let vacant = start.vacant(args.overwrite)?;
     let voice = if args.json { Voice::Json } else { Voice::Text { blocks: !args.no_print_stats } };

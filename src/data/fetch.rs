@@ -156,7 +156,7 @@ pub fn fetch_from(
                 .map_err(|reason| FetchError::unwritable(&folder.join(sums::LIST), reason))?;
             fs::remove_file(&to).map_err(|reason| FetchError::unwritable(&to, reason))?;
         }
-        for wrong in set_aside(name, source, remote, dir)? {
+        for wrong in set_aside(name, source, remote, dir, &folder)? {
             watch(Event::SetAside(&wrong));
         }
         watch(Event::Done(remote.file));
@@ -164,12 +164,20 @@ pub fn fetch_from(
     Ok(())
 }
 
-/// Renames wrong files that would be found before what `remote` has given; their paths.
-fn set_aside(name: &'static str, source: &Source, remote: &Remote, dir: &Path) -> Result<Vec<PathBuf>, FetchError> {
+/// Renames wrong files that would be found before what `remote` has given to `folder`; their paths.
+fn set_aside(
+    name: &'static str,
+    source: &Source,
+    remote: &Remote,
+    dir: &Path,
+    folder: &Path,
+) -> Result<Vec<PathBuf>, FetchError> {
     let places = places(name, dir)?;
     let mut wrong = Vec::new();
     for file in names_in(remote) {
-        while let Some(path) = places.find(file) {
+        let fetched = folder.join(if matches!(remote.form, Form::Plain { .. }) { remote.file } else { file });
+        // That one has been compared already.
+        while let Some(path) = places.find(file).filter(|path| *path != fetched) {
             if !matches!(check(Some(source), &path)?, Check::Wrong(_)) {
                 break;
             }

@@ -3,13 +3,13 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::COMMON;
+use super::{COMMON, MOST_TURNS};
 use crate::gpu::{Dispatch, Pipeline, Shader, Slice, grid};
 
 const SHADER: Shader = Shader::new("limits", &[COMMON, include_str!("../../shaders/limits.wgsl")]);
 const THREADS: u32 = 64;
-/// Most rounds of one [`multiply_add`]: llvmpipe leaves a shader's loops after 65535 turns, silently.
-pub const MOST_ROUNDS: u32 = 1 << 15;
+/// Most rounds of one [`multiply_add`].
+pub const MOST_ROUNDS: u32 = MOST_TURNS;
 /// Floating-point operations of one invocation in one round: 24 multiply-adds of four lanes.
 const FLOPS_A_ROUND: u64 = 24 * 4 * 2;
 /// Most workgroups of the copy: enough for any adapter, each with several turns.

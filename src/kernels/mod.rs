@@ -43,6 +43,9 @@ pub(crate) const COMMON: &str = include_str!("../../shaders/common.wgsl");
 /// `shaders/workgroup_sum.wgsl`: a sum over a workgroup of `THREADS` invocations.
 const WORKGROUP_SUM: &str = include_str!("../../shaders/workgroup_sum.wgsl");
 
+/// Most turns of an invocation's loops that may be many: llvmpipe leaves a shader's loops after 65535 in all, silently.
+const MOST_TURNS: u32 = 1 << 15;
+
 /// Every pipeline that the engine can ask for, for compiling, dumping and testing all of them; of those with an input that is
 /// a sum, which are alike whatever their number of parts, one with three.
 pub fn all_variants() -> Vec<Pipeline> {

@@ -1,6 +1,7 @@
 //! How a kernel over `[rows, channels]` is spread over invocations: each takes four channels of a run of rows, a "slot".
 //! A sum over rows leaves one partial sum a slot and channel; their number is bounded, so that finishing them is cheap.
 
+use super::MOST_TURNS;
 use crate::gpu::grid;
 
 /// `shaders/sweep.wgsl`, which finds an invocation's share.
@@ -14,8 +15,6 @@ const ELEMENTWISE_SPAN: u32 = 8;
 const REDUCTION_SPAN: u32 = 16;
 /// Most slots of a sum, unless they would be too long.
 const MAX_SLOTS: u32 = 256;
-/// Most rows of a slot of a sum: llvmpipe leaves a shader's loops after 65535 turns, silently.
-const LONGEST_SPAN: u32 = 1 << 15;
 /// Invocations that a sum need not exceed to fill a large GPU.
 const ENOUGH_INVOCATIONS: u32 = 65_536;
 
@@ -64,7 +63,7 @@ impl Sweep {
     pub fn reduction(rows: u32, channels: u32) -> Self {
         let groups = groups(channels);
         let slots = (ENOUGH_INVOCATIONS / groups).clamp(1, MAX_SLOTS);
-        let span = rows.div_ceil(slots).max(REDUCTION_SPAN).next_multiple_of(8).min(LONGEST_SPAN);
+        let span = rows.div_ceil(slots).max(REDUCTION_SPAN).next_multiple_of(8).min(MOST_TURNS);
         Self { rows, groups, span, chunk_rows: rows }
     }
 
@@ -77,7 +76,7 @@ impl Sweep {
         }
         let chunks = rows.div_ceil(chunk_rows.max(1));
         let slots = (whole.slots() / chunks).max(1);
-        Self { span: chunk_rows.div_ceil(slots).max(whole.span).min(LONGEST_SPAN), chunk_rows, ..whole }
+        Self { span: chunk_rows.div_ceil(slots).max(whole.span).min(MOST_TURNS), chunk_rows, ..whole }
     }
 
     /// Slots of a full chunk.
@@ -145,9 +144,9 @@ mod tests {
         for rows in [1, 15, 16, 17, 128, 4096, 131_072, 6_422_528, 19_267_584] {
             for channels in [4, 12, 64, 1024, 16_384] {
                 let sweep = Sweep::reduction(rows, channels);
-                assert!(sweep.slots() <= MAX_SLOTS.max(rows.div_ceil(LONGEST_SPAN)), "{sweep:?}");
+                assert!(sweep.slots() <= MAX_SLOTS.max(rows.div_ceil(MOST_TURNS)), "{sweep:?}");
                 let chunked = Sweep::chunked(rows, channels, rows.div_ceil(16));
-                assert!(sweep.span.max(chunked.span) <= LONGEST_SPAN, "{sweep:?}, {chunked:?}");
+                assert!(sweep.span.max(chunked.span) <= MOST_TURNS, "{sweep:?}, {chunked:?}");
                 assert!(sweep.slots() * sweep.span >= rows, "{sweep:?}");
                 assert!((sweep.slots() - 1) * sweep.span < rows, "no empty slot: {sweep:?}");
             }

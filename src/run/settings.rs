@@ -18,7 +18,7 @@ const DEFAULT_EPOCHS: usize = 400;
 /// Data set of the published program.
 const DEFAULT_DATASET: &str = "cifar10";
 /// Most samples of a batch: far beyond what any memory holds.
-const MAX_BATCH: usize = 1 << 16;
+pub const MAX_BATCH: usize = 1 << 16;
 /// Most epochs: more than anyone lives to see.
 const MAX_EPOCHS: usize = 1 << 31;
 /// Most holes of a picture: enough to leave nothing of it.
@@ -277,39 +277,42 @@ impl Settings {
                 state.position.step > 0 || !done.is_multiple_of(phase_epochs.max(1))
             }
         };
+        let epoch = state.position.epoch;
+        let fixed = |changed: &Self, place: String| {
+            let flag = first_difference(changed, &stored);
+            Err(RunError::usage(format!("--{flag} cannot change in the middle of {place}; leave it out")))
+        };
         let pace = |s: &Self| (s.train.batch_size, s.limit_train, s.spec.name);
         if in_a_phase && pace(&settings) != pace(&stored) {
-            let flag = first_difference(&stored.with_order_of(&settings), &stored);
-            return Err(RunError::usage(format!(
-                "--{flag} cannot change in the middle of a greedy phase, here in epoch {}; leave it out",
-                state.position.epoch
-            )));
+            return fixed(&stored.with_pace_of(&settings), format!("a greedy phase, here in epoch {epoch}"));
         }
         let in_an_epoch = state.position.step > 0;
         let order = |s: &Self| {
-            let classes = s.train.classes_per_batch_at(state.position.epoch);
+            let classes = s.train.classes_per_batch_at(epoch);
             (s.train.batch_size, s.train.seed, classes, s.limit_train, s.spec.name)
         };
         if in_an_epoch && order(&settings) != order(&stored) {
-            let flag = first_difference(&stored.with_order_of(&settings), &stored);
-            return Err(RunError::usage(format!(
-                "--{flag} cannot change in the middle of epoch {}; leave it out",
-                state.position.epoch
-            )));
+            return fixed(&stored.with_order_of(&settings), format!("epoch {epoch}"));
         }
         Ok(settings)
     }
 
-    /// The same with the samples, and their order, of `other`.
+    /// The same with the samples of `other`, and as many of them in a step.
+    fn with_pace_of(&self, other: &Self) -> Self {
+        let train = TrainConfig { batch_size: other.train.batch_size, ..self.train.clone() };
+        Self { train, spec: other.spec.clone(), limit_train: other.limit_train, ..self.clone() }
+    }
+
+    /// The same with these in their order too.
     fn with_order_of(&self, other: &Self) -> Self {
+        let paced = self.with_pace_of(other);
         let train = TrainConfig {
-            batch_size: other.train.batch_size,
             seed: other.train.seed,
             classes_per_batch: other.train.classes_per_batch,
             classes_per_batch_until_epoch: other.train.classes_per_batch_until_epoch,
-            ..self.train.clone()
+            ..paced.train
         };
-        Self { train, spec: other.spec.clone(), limit_train: other.limit_train, ..self.clone() }
+        Self { train, ..paced }
     }
 
     /// Names of classes that were found in a folder: a checkpoint remembers them.

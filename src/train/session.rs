@@ -241,8 +241,8 @@ impl<'d> Session<'d> {
         let network = self.trainer.network();
         let Schedule::Greedy { phase_epochs } = network.train.schedule else { return };
         let Some(phase) = network.train.phase_at(epoch, network.model.modules.len()) else { return };
-        let Position { epoch, step } = self.position;
-        let done = epoch.saturating_sub(1 + phase * phase_epochs) * self.steps_per_epoch() + step;
+        let Position { epoch: now, step } = self.position;
+        let done = now.saturating_sub(1 + phase * phase_epochs) * self.steps_per_epoch() + step;
         self.trainer.enter_phase(phase, self.trainer.steps().saturating_sub(done as u64));
     }
 
