@@ -1,4 +1,5 @@
-// Batch normalisation of [rows, channels], fused with the activation behind it: statistics, forward.
+// Batch normalisation of [rows, channels], fused with the activation behind it: statistics, forward. What puts the slots'
+// moments together is in batchnorm_finish.wgsl.
 // Vectors of channels lie in pairs: affine = [gamma | beta], running = [mean | variance], saved = [mean | 1/deviation].
 
 struct Params {
@@ -7,15 +8,10 @@ struct Params {
     span: u32,
     slots: u32,
     epsilon: f32,
-    momentum: f32,
-    // Rows may come in chunks, of which the last may have fewer; no slot straddles two of them.
-    chunk_rows: u32,
-    chunk_slots: u32,
-    // Of the chunk at hand.
+    // Of the chunk of rows at hand.
     first_slot: u32,
     spare0: u32,
     spare1: u32,
-    spare2: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -23,10 +19,6 @@ struct Params {
 // Each entry point has its own bindings, named after it.
 // Binding 1 is the input partial_x.
 @group(0) @binding(2) var<storage, read_write> partial_out: array<vec4<f32>>;
-
-// Binding 1 is the input finish_partials.
-@group(0) @binding(2) var<storage, read_write> finish_running: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> finish_saved: array<vec4<f32>>;
 
 @group(0) @binding(1) var<storage, read> eval_running: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> eval_saved: array<vec4<f32>>;
@@ -44,14 +36,6 @@ fn merge(a: Moments, b: Moments) -> Moments {
     let delta = b.mean - a.mean;
     let share = b.count / count;
     return Moments(count, a.mean + delta * share, a.m2 + b.m2 + delta * delta * (a.count * share));
-}
-
-// Rows of a slot.
-fn slot_count(slot: u32) -> f32 {
-    let chunk = slot / p.chunk_slots;
-    let first = (slot - chunk * p.chunk_slots) * p.span;
-    let rows = min(p.chunk_rows, p.rows - chunk * p.chunk_rows);
-    return f32(min(p.span, rows - first));
 }
 
 // Moments of each slot. Eight rows at a time: their loads are independent, and one division serves them all.
@@ -96,65 +80,6 @@ fn statistics_partial(
     let at = 2u * (p.first_slot + s.slot) * g + s.group;
     partial_out[at] = all.mean;
     partial_out[at + g] = all.m2;
-}
-
-// Slots that are summed before they join the total: a sum in two levels rounds less than one in a single run.
-const CHUNK: u32 = 16u;
-
-// Sum over a chunk's slots of count * (mean - origin).
-fn chunk_distance(group: u32, first: u32, origin: vec4<f32>) -> vec4<f32> {
-    var sum = vec4<f32>(0.0);
-    for (var slot = first; slot < min(first + CHUNK, p.slots); slot += 1u) {
-        sum += slot_count(slot) * (finish_partials(2u * slot * p.groups + group) - origin);
-    }
-    return sum;
-}
-
-// The mean of all rows, from a value near it: what is summed are the slots' distances from that value.
-fn mean_from(group: u32, near: vec4<f32>) -> vec4<f32> {
-    var distance = vec4<f32>(0.0);
-    for (var first = 0u; first < p.slots; first += CHUNK) {
-        distance += chunk_distance(group, first, near);
-    }
-    return near + distance / f32(max(p.rows, 1u));
-}
-
-// Sum over a chunk's rows of the squared deviations from `mean`.
-fn chunk_deviation(group: u32, first: u32, mean: vec4<f32>) -> vec4<f32> {
-    var sum = vec4<f32>(0.0);
-    for (var slot = first; slot < min(first + CHUNK, p.slots); slot += 1u) {
-        let at = 2u * slot * p.groups + group;
-        let off = finish_partials(at) - mean;
-        sum += finish_partials(at + p.groups) + slot_count(slot) * off * off;
-    }
-    return sum;
-}
-
-// The slots' moments put together: their common mean, first roughly and then from there, and the deviations from it.
-// Merging them one after the other would round the mean at every slot, and an error in it moves the sign of whatever is
-// close to an activation's kink.
-@compute @workgroup_size(64)
-fn statistics_finish(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let g = p.groups;
-    let group = wid.x * 64u + lane;
-    if (group >= g) {
-        return;
-    }
-    let near = mean_from(group, finish_partials(group));
-    let mean = mean_from(group, near);
-    var deviation = vec4<f32>(0.0);
-    for (var first = 0u; first < p.slots; first += CHUNK) {
-        deviation += chunk_deviation(group, first, mean);
-    }
-    let biased = deviation / f32(max(p.rows, 1u));
-    // A single row has no unbiased variance; its running variance moves towards 0.
-    let unbiased = deviation / f32(max(p.rows, 2u) - 1u);
-    finish_saved[group] = mean;
-    finish_saved[group + g] = 1.0 / sqrt(biased + p.epsilon);
-    let running_mean = finish_running[group];
-    let running_variance = finish_running[group + g];
-    finish_running[group] = running_mean + p.momentum * (mean - running_mean);
-    finish_running[group + g] = running_variance + p.momentum * (unbiased - running_variance);
 }
 
 @compute @workgroup_size(64)

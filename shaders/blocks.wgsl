@@ -1,6 +1,6 @@
 // How a workgroup of SIDE x SIDE invocations fills its tiles of A and B: of every SIDE k of the sum, half of the invocations
 // fetch a block of four rows by four k of A each, the other half one of B, turned so that every access to workgroup
-// memory is a vec4.
+// memory is a vec4. At the end every invocation hands what it has of C to `close_tile`.
 //
 // The kernel says which groups of four k are its part's (`groups_of`), where C ends (`bounds`), which of A and B lie along k
 // (A_ALONG, B_ALONG), and loads blocks (`block_a`, `block_b`); `start_rows` comes before the first block of A,
@@ -11,6 +11,20 @@
 struct Groups {
     begin: u32,
     end: u32,
+}
+
+// What an invocation ends with: eight rows of two vec4 columns, which SIDE invocations share.
+struct Own {
+    values: Rows,
+    // Row n is row first + n % 4 * step + n / 4 * jump of C.
+    first: u32,
+    step: u32,
+    jump: u32,
+    // Which of those that share the columns it is; the one with the tile's first row, as row 0, comes first.
+    down: u32,
+    // The columns in the tile.
+    x: u32,
+    y: u32,
 }
 
 // Rows and vec4 columns of C.

@@ -27,7 +27,7 @@ struct Params {
     across: u32,        // invocations with the same rows, of the direct family
     scale_a: f32,       // see element_f16.wgsl
     scale_b: f32,
-    spare: u32,
+    first_slot: u32,    // of the rows' moments (moments.wgsl)
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

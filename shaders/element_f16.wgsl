@@ -19,3 +19,14 @@ fn element(value: vec4<f32>, scale: f32) -> Element {
 fn unscaled(sum: vec4<f32>) -> vec4<f32> {
     return sum / (params.scale_a * params.scale_b);
 }
+
+// Room for SIDE lines of FOURS sums.
+var<workgroup> board: array<vec4<f32>, SIDE * FOURS>;
+
+fn put_on_board(at: u32, sum: vec4<f32>) {
+    board[at] = sum;
+}
+
+fn on_board(at: u32) -> vec4<f32> {
+    return board[at];
+}

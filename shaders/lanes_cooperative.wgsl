@@ -3,7 +3,8 @@
 // (blocks.wgsl), in f16. Each subgroup owns 4 by 2 matrices of MATRIX x MATRIX sums (matrices8.wgsl, matrices16.wgsl),
 // in f32: for every MATRIX k it loads six matrices from workgroup memory and multiplies eight pairs.
 //
-// What a lane holds of a matrix is the driver's secret, so sums leave through workgroup memory, a matrix at a time.
+// What a lane holds of a matrix is the driver's secret, so sums leave through workgroup memory, a matrix at a time; a lane
+// takes two rows of it.
 //
 // Rows of a tile are 16 bytes longer than they need be, lest the rows of a matrix meet in the same banks.
 
@@ -15,8 +16,9 @@ const OWN_COLUMNS: u32 = 2u * MATRIX / 4u;
 const ABREAST: u32 = FOURS / OWN_COLUMNS;
 const MATRIX_VEC4S: u32 = MATRIX * MATRIX / 4u;
 
-// A matrix of each subgroup.
-var<workgroup> outgoing: array<vec4<f32>, SUBGROUPS * MATRIX_VEC4S>;
+// Vec4 columns of a matrix, and how far apart the rows are that a lane takes of it.
+const MATRIX_COLUMNS: u32 = MATRIX / 4u;
+const APART: u32 = LANES / MATRIX_COLUMNS;
 
 // Which lane of which subgroup this is.
 struct Member {
@@ -24,18 +26,25 @@ struct Member {
     lane: u32,
 }
 
+// A lane's rows of a matrix.
+struct Pair {
+    near: vec4<f32>,
+    far: vec4<f32>,
+}
+
 // Writes a matrix of sums whose first row and vec4 column in C are these.
-fn put_matrix(sums: Sums, member: Member, z: u32, first_row: u32, first_column: u32) {
+fn put_matrix(sums: Sums, member: Member, z: u32, first_row: u32, first_column: u32) -> Pair {
     let base = member.subgroup * MATRIX_VEC4S;
     workgroupBarrier();
-    coopStoreT(sums, &outgoing[base], MATRIX / 4u);
+    coopStoreT(sums, &board[base], MATRIX_COLUMNS);
     workgroupBarrier();
-    let column = first_column + member.lane % (MATRIX / 4u);
+    let column = first_column + member.lane % MATRIX_COLUMNS;
+    let row = first_row + member.lane / MATRIX_COLUMNS;
+    let pair = Pair(unscaled(board[base + member.lane]), unscaled(board[base + LANES + member.lane]));
     start_writing(z, column, column);
-    for (var at = member.lane; at < MATRIX_VEC4S; at += LANES) {
-        let value = unscaled(outgoing[base + at]);
-        put(first_row + at / (MATRIX / 4u), Row(value, value));
-    }
+    put(row, Row(pair.near, pair.near));
+    put(row + APART, Row(pair.far, pair.far));
+    return pair;
 }
 
 @compute @workgroup_size(SIDE * SIDE)
@@ -85,13 +94,21 @@ fn product(
     let member = Member(subgroup, lane);
     let row = 4u * task.first_four + own_row;
     let left = task.first_column + own_column;
-    let right = left + MATRIX / 4u;
-    put_matrix(c00, member, group.z, row, left);
-    put_matrix(c01, member, group.z, row, right);
-    put_matrix(c10, member, group.z, row + MATRIX, left);
-    put_matrix(c11, member, group.z, row + MATRIX, right);
-    put_matrix(c20, member, group.z, row + 2u * MATRIX, left);
-    put_matrix(c21, member, group.z, row + 2u * MATRIX, right);
-    put_matrix(c30, member, group.z, row + 3u * MATRIX, left);
-    put_matrix(c31, member, group.z, row + 3u * MATRIX, right);
+    let right = left + MATRIX_COLUMNS;
+    let m00 = put_matrix(c00, member, group.z, row, left);
+    let m01 = put_matrix(c01, member, group.z, row, right);
+    let m10 = put_matrix(c10, member, group.z, row + MATRIX, left);
+    let m11 = put_matrix(c11, member, group.z, row + MATRIX, right);
+    let m20 = put_matrix(c20, member, group.z, row + 2u * MATRIX, left);
+    let m21 = put_matrix(c21, member, group.z, row + 2u * MATRIX, right);
+    let m30 = put_matrix(c30, member, group.z, row + 3u * MATRIX, left);
+    let m31 = put_matrix(c31, member, group.z, row + 3u * MATRIX, right);
+    let c = Rows(
+        Row(m00.near, m01.near), Row(m00.far, m01.far), Row(m10.near, m11.near), Row(m10.far, m11.far),
+        Row(m20.near, m21.near), Row(m20.far, m21.far), Row(m30.near, m31.near), Row(m30.far, m31.far),
+    );
+    let line = lane / MATRIX_COLUMNS;
+    let x = own_column + lane % MATRIX_COLUMNS;
+    let down = subgroup / ABREAST * APART + line;
+    close_tile(task, Own(c, row + line, APART, 2u * MATRIX, down, x, x + MATRIX_COLUMNS));
 }

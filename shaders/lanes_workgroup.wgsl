@@ -22,6 +22,13 @@ fn unscaled_row(sums: Row) -> Row {
     return Row(unscaled(sums.x), unscaled(sums.y));
 }
 
+fn unscaled_rows(g: Rows) -> Rows {
+    return Rows(
+        unscaled_row(g.r0), unscaled_row(g.r1), unscaled_row(g.r2), unscaled_row(g.r3),
+        unscaled_row(g.r4), unscaled_row(g.r5), unscaled_row(g.r6), unscaled_row(g.r7),
+    );
+}
+
 @compute @workgroup_size(SIDE * SIDE)
 fn product(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -49,13 +56,15 @@ fn product(
     }
     start_writing(group.z, task.first_column + across, task.first_column + SIDE + across);
     let low = 4u * (task.first_four + down);
-    put(low, unscaled_row(rows.r0));
-    put(low + 1u, unscaled_row(rows.r1));
-    put(low + 2u, unscaled_row(rows.r2));
-    put(low + 3u, unscaled_row(rows.r3));
     let high = low + 4u * SIDE;
-    put(high, unscaled_row(rows.r4));
-    put(high + 1u, unscaled_row(rows.r5));
-    put(high + 2u, unscaled_row(rows.r6));
-    put(high + 3u, unscaled_row(rows.r7));
+    let c = unscaled_rows(rows);
+    put(low, c.r0);
+    put(low + 1u, c.r1);
+    put(low + 2u, c.r2);
+    put(low + 3u, c.r3);
+    put(high, c.r4);
+    put(high + 1u, c.r5);
+    put(high + 2u, c.r6);
+    put(high + 3u, c.r7);
+    close_tile(task, Own(c, low, 1u, 4u * SIDE, down, across, SIDE + across));
 }

@@ -16,8 +16,10 @@ pub const EPSILON: f32 = 1e-5;
 /// Share of the new batch in the running statistics.
 pub const MOMENTUM: f32 = 0.1;
 
+/// Invocations that share a group of four channels where many slots are put together.
+const FINISH_LANES: u32 = 16;
+
 const INPUTS: &[Input] = &[
-    Input::new(1, "finish_partials"),
     Input::new(1, "partial_x"),
     Input::new(1, "apply_x"),
     Input::new(4, "apply_residual"),
@@ -29,6 +31,11 @@ const SHADER: Shader = Shader::with_inputs(
     INPUTS,
     &[COMMON, SWEEP, ACTIVATION, include_str!("../../shaders/batchnorm.wgsl")],
 );
+const FINISH: Shader = Shader::with_inputs(
+    "batchnorm_finish",
+    &[Input::new(1, "partials")],
+    &[include_str!("../../shaders/batchnorm_finish.wgsl")],
+);
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -38,11 +45,21 @@ struct Params {
     span: u32,
     slots: u32,
     epsilon: f32,
-    momentum: f32,
+    first_slot: u32,
+    spare: [u32; 2],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct FinishParams {
+    rows: u32,
+    groups: u32,
+    span: u32,
+    slots: u32,
     chunk_rows: u32,
     chunk_slots: u32,
-    first_slot: u32,
-    spare: [u32; 3],
+    epsilon: f32,
+    momentum: f32,
 }
 
 /// Normalisation over the rows of `[rows, channels]`: `rows` is `N*H*W` (or `N`), `channels` a multiple of 4.
@@ -121,12 +138,28 @@ impl BatchNorm {
         saved: Slice,
     ) -> Dispatch {
         let sweep = Sweep::chunked(self.rows, self.channels, chunk_rows);
-        let pipeline = pipeline("statistics_finish", Activation::None, false);
-        let params = Params { momentum, ..params(sweep) };
-        Dispatch::new("batchnorm statistics finish", pipeline, &params, line(sweep.groups))
-            .loads(workspace)
-            .writes(running)
-            .writes(saved)
+        finish(sweep, 1, momentum, workspace, [running, saved])
+    }
+
+    /// Bytes of the workspace of [`Self::statistics_finish_of_tiles`], in whatever chunks of at least `least_rows` rows
+    /// the rows come.
+    pub fn tiles_workspace_bytes(&self, tile_rows: u32, least_rows: u32) -> u64 {
+        let sweep = Sweep::tiles(self.rows, self.channels, tile_rows, least_rows);
+        u64::from(sweep.slots().max(1)) * u64::from(sweep.groups) * 32
+    }
+
+    /// The second step where a product [left](super::conv2d::Conv2d::forward_with_moments) the moments of its tiles of
+    /// `tile_rows` rows, of chunks of `chunk_rows`. They may be many, so invocations share the channels.
+    pub fn statistics_finish_of_tiles(
+        &self,
+        [tile_rows, chunk_rows]: [u32; 2],
+        momentum: f32,
+        workspace: Slice,
+        running: Slice,
+        saved: Slice,
+    ) -> Dispatch {
+        let sweep = Sweep::tiles(self.rows, self.channels, tile_rows, chunk_rows);
+        finish(sweep, FINISH_LANES, momentum, workspace, [running, saved])
     }
 
     /// Evaluation: `saved` from the `running` statistics.
@@ -198,12 +231,30 @@ fn params(sweep: Sweep) -> Params {
         span: sweep.span,
         slots: sweep.slots(),
         epsilon: EPSILON,
-        momentum: MOMENTUM,
+        first_slot: 0,
+        spare: [0; 2],
+    }
+}
+
+fn finish(sweep: Sweep, lanes: u32, momentum: f32, workspace: Slice, [running, saved]: [Slice; 2]) -> Dispatch {
+    let params = FinishParams {
+        rows: sweep.rows,
+        groups: sweep.groups,
+        span: sweep.span,
+        slots: sweep.slots(),
         chunk_rows: sweep.chunk_rows.max(1),
         chunk_slots: sweep.chunk_slots().max(1),
-        first_slot: 0,
-        spare: [0; 3],
-    }
+        epsilon: EPSILON,
+        momentum,
+    };
+    Dispatch::new("batchnorm statistics finish", finish_pipeline(lanes), &params, line(sweep.groups * lanes))
+        .loads(workspace)
+        .writes(running)
+        .writes(saved)
+}
+
+fn finish_pipeline(lanes: u32) -> Pipeline {
+    Pipeline::new(FINISH, "statistics_finish", vec![("LANES", lanes)])
 }
 
 fn pipeline(entry: &'static str, activation: Activation, residual: bool) -> Pipeline {
@@ -213,8 +264,12 @@ fn pipeline(entry: &'static str, activation: Activation, residual: bool) -> Pipe
 
 /// Every pipeline of this file.
 pub fn variants() -> Vec<Pipeline> {
-    let statistics = ["statistics_partial", "statistics_finish", "statistics_eval"];
-    let mut all: Vec<Pipeline> = statistics.map(|entry| pipeline(entry, Activation::None, false)).into();
+    let mut all = vec![
+        pipeline("statistics_partial", Activation::None, false),
+        pipeline("statistics_eval", Activation::None, false),
+        finish_pipeline(1),
+        finish_pipeline(FINISH_LANES),
+    ];
     for entry in ["apply", "activate_only"] {
         for activation in Activation::ALL {
             all.extend([false, true].map(|residual| pipeline(entry, activation, residual)));

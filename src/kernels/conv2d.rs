@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::gemm::{Parts, Tiling, family_variants};
+use super::sweep::RowChunk;
 use super::tuning::{Family, Kernel, Shaders, Tuning, product_shaders};
 use crate::gpu::{Constants, Dispatch, Input, Pipeline, Shader, Slice};
 
@@ -10,7 +11,9 @@ const CONV2D: Kernel = Kernel {
     operands: include_str!("../../shaders/conv2d.wgsl"),
     registers: include_str!("../../shaders/conv2d_registers.wgsl"),
     workgroup: include_str!("../../shaders/conv2d_workgroup.wgsl"),
+    close: Kernel::NO_MOMENTS,
 };
+const CONV2D_WITH_MOMENTS: Kernel = Kernel { close: Kernel::MOMENTS, ..CONV2D };
 
 /// Cross-correlation of `x [N, H, W, cin]` with `w [K, K, cin, cout]` to `y [N, OH, OW, cout]`, zero-padded on all sides.
 /// Channels are the device's, multiples of 4.
@@ -59,7 +62,7 @@ struct Params {
     chunk: u32,
     across: u32,
     scales: [f32; 2],
-    spare: u32,
+    first_slot: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +93,32 @@ impl Conv2d {
         y: Slice,
     ) -> Vec<Dispatch> {
         vec![self.product(label, Mode::Forward, &self.forward_tiling(), [x, weight], bias, y)]
+    }
+
+    /// Rows of the tiles whose moments [`Self::forward_with_moments`] leaves where pixels come in chunks of `chunk_rows`; none
+    /// where it cannot.
+    pub fn moment_rows(&self, chunk_rows: u32) -> Option<u32> {
+        self.tuning.family.leaves_moments().then(|| self.pixels_tiling(chunk_rows).tile_rows)
+    }
+
+    /// y from x, and the moments of its channels over each [tile](Self::moment_rows) of rows to their places in `moments`,
+    /// those of all of a batch: `chunk` is which of the batch's pixels these are.
+    pub fn forward_with_moments(
+        &self,
+        label: &'static str,
+        [x, weight]: [Slice; 2],
+        bias: Option<Slice>,
+        y: Slice,
+        chunk: RowChunk,
+        moments: Slice,
+    ) -> Dispatch {
+        // A last chunk, which may be smaller, has the others' tiles.
+        let tiling = self.pixels_tiling(chunk.size).of_rows(self.out_pixels());
+        let first_slot = chunk.index * chunk.size.div_ceil(tiling.tile_rows);
+        let params = Params { first_slot, ..self.params(Mode::Forward, &tiling, bias.is_some()) };
+        let constants = constants(Mode::Forward, bias.is_some(), 1);
+        let dispatch = tiling.dispatch(label, &SHADERS_WITH_MOMENTS, constants, &params, [x, weight]);
+        self.ending(dispatch, weight, bias, y).writes(moments)
     }
 
     /// The gradient of x from that of y.
@@ -144,7 +173,11 @@ impl Conv2d {
 
     /// The first two are never split: they have rows enough, and their sums are short.
     fn forward_tiling(&self) -> Tiling {
-        Tiling::new(self.tuning, self.out_pixels(), self.cout / 4, 0)
+        self.pixels_tiling(self.out_pixels())
+    }
+
+    fn pixels_tiling(&self, chunk_rows: u32) -> Tiling {
+        Tiling::new(self.tuning, chunk_rows, self.cout / 4, 0)
     }
 
     fn input_tiling(&self) -> Tiling {
@@ -169,15 +202,30 @@ impl Conv2d {
         bias: Option<Slice>,
         out: Slice,
     ) -> Dispatch {
+        let params = self.params(mode, tiling, bias.is_some());
+        let stride = if mode == Mode::Input { self.stride } else { 1 };
+        let dispatch = tiling.dispatch(label, &SHADERS, constants(mode, bias.is_some(), stride), &params, operands);
+        self.ending(dispatch, operands[1], bias, out)
+    }
+
+    /// A product's dispatch, from behind its operands on.
+    fn ending(&self, dispatch: Dispatch, weight: Slice, bias: Option<Slice>, out: Slice) -> Dispatch {
+        dispatch
+            .reads(bias.unwrap_or(weight))
+            .writes(out)
+            .flops(2 * u64::from(self.out_pixels()) * u64::from(self.taps()) * u64::from(self.cout))
+    }
+
+    fn params(&self, mode: Mode, tiling: &Tiling, biased: bool) -> Params {
         let all = Self { batch: self.part_of.unwrap_or(self.batch), ..*self };
         let scale = self.tuning.precision().gradient_scale(all.out_pixels());
         let scales = match mode {
             // With a bias on it, it is no gradient.
-            Mode::Input if bias.is_none() => [scale, 1.0],
+            Mode::Input if !biased => [scale, 1.0],
             Mode::Forward | Mode::Input => [1.0; 2],
             Mode::Weight => [1.0, scale],
         };
-        let params = Params {
+        Params {
             batch: self.batch,
             height: self.height,
             width: self.width,
@@ -192,19 +240,14 @@ impl Conv2d {
             chunk: tiling.chunk,
             across: tiling.across,
             scales,
-            spare: 0,
-        };
-        let stride = if mode == Mode::Input { self.stride } else { 1 };
-        tiling
-            .dispatch(label, &SHADERS, constants(mode, bias.is_some(), stride), &params, operands)
-            .reads(bias.unwrap_or(operands[1]))
-            .writes(out)
-            .flops(2 * u64::from(self.out_pixels()) * u64::from(self.taps()) * u64::from(self.cout))
+            first_slot: 0,
+        }
     }
 }
 
 const OPERANDS: &[Input] = &[Input::new(1, "a"), Input::new(2, "b")];
 const SHADERS: Shaders = product_shaders!("conv2d", CONV2D);
+const SHADERS_WITH_MOMENTS: Shaders = product_shaders!("conv2d_moments", CONV2D_WITH_MOMENTS);
 
 fn constants(mode: Mode, bias: bool, stride: u32) -> Constants {
     vec![("MODE", mode as u32), ("BIAS", u32::from(bias)), ("STRIDE", stride)]
@@ -215,7 +258,10 @@ pub fn variants() -> Vec<Pipeline> {
     let forward = [false, true].map(|bias| constants(Mode::Forward, bias, 1));
     let input =
         [(false, 1), (false, 2), (true, 1), (true, 2)].map(|(bias, stride)| constants(Mode::Input, bias, stride));
-    family_variants(&SHADERS, &[forward.to_vec(), input.to_vec(), vec![constants(Mode::Weight, false, 1)]].concat())
+    let all = [&forward[..], &input, &[constants(Mode::Weight, false, 1)]].concat();
+    let with_moments = Family::ALL.into_iter().filter(|family| family.leaves_moments());
+    [family_variants(&SHADERS, Family::ALL, &all), family_variants(&SHADERS_WITH_MOMENTS, with_moments, &forward)]
+        .concat()
 }
 
 #[cfg(test)]

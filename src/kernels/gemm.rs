@@ -10,6 +10,7 @@ const GEMM: Kernel = Kernel {
     operands: include_str!("../../shaders/gemm.wgsl"),
     registers: include_str!("../../shaders/gemm_registers.wgsl"),
     workgroup: include_str!("../../shaders/gemm_workgroup.wgsl"),
+    close: Kernel::NO_MOMENTS,
 };
 const SUM_PARTS: Shader = Shader::with_inputs(
     "sum_parts",
@@ -30,6 +31,8 @@ pub(super) struct Tiling {
     width: usize,
     pub column_tiles: u32,
     pub row_tiles: u32,
+    /// Rows of a tile.
+    pub tile_rows: u32,
     /// Invocations that share rows and have columns of their own; the side of a workgroup of that family.
     pub across: u32,
     /// Parts of the sum, and the length of one, a multiple of 8.
@@ -85,7 +88,13 @@ impl Tiling {
         let most = (MOST_PARTS_BYTES / bytes.max(1)).clamp(1, 64) as u32;
         let parts = wanted.max(k.div_ceil(longest)).clamp(1, most);
         let chunk = k.div_ceil(parts).next_multiple_of(8).max(8);
-        Self { family, width, column_tiles, row_tiles, across, parts: k.div_ceil(chunk).max(1), chunk }
+        let parts = k.div_ceil(chunk).max(1);
+        Self { family, width, column_tiles, row_tiles, tile_rows, across, parts, chunk }
+    }
+
+    /// The same tiles for another number of rows.
+    pub fn of_rows(self, rows: u32) -> Self {
+        Self { row_tiles: rows.div_ceil(self.tile_rows), ..self }
     }
 
     /// A product's dispatch up to its operands, bindings 1 and 2: its pipeline has the `constants` and those of the tile.
@@ -326,10 +335,14 @@ fn pipeline(shader: Shader, constants: Constants) -> Pipeline {
     Pipeline::new(shader, "product", constants)
 }
 
-/// The pipelines of a product's `shaders` with each of the constants, in every family and width.
-pub(super) fn family_variants(shaders: &Shaders, constants: &[Constants]) -> Vec<Pipeline> {
+/// The pipelines of a product's `shaders` with each of the constants, in every width of `families`.
+pub(super) fn family_variants(
+    shaders: &Shaders,
+    families: impl IntoIterator<Item = Family>,
+    constants: &[Constants],
+) -> Vec<Pipeline> {
     let mut all = Vec::new();
-    for family in Family::ALL {
+    for family in families {
         for width in family.widths() {
             all.extend(constants.iter().map(|own| pipeline(shaders[family as usize], [own, *width].concat())));
         }
@@ -346,6 +359,6 @@ pub fn variants() -> Vec<Pipeline> {
     let columns: Vec<Constants> =
         [Op::Nn, Op::Tn].into_iter().flat_map(|op| [false, true].map(|bias| constants(op, bias))).collect();
     let in_panels = |product: Pipeline| Pipeline { texels: true, panels: vec![B], ..product };
-    let from_panels = family_variants(&SHADERS, &columns).into_iter().map(in_panels).collect();
-    [vec![sum_parts_pipeline()], family_variants(&SHADERS, &own), from_panels].concat()
+    let from_panels = family_variants(&SHADERS, Family::ALL, &columns).into_iter().map(in_panels).collect();
+    [vec![sum_parts_pipeline()], family_variants(&SHADERS, Family::ALL, &own), from_panels].concat()
 }

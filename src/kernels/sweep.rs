@@ -79,6 +79,11 @@ impl Sweep {
         Self { span: chunk_rows.div_ceil(slots).max(whole.span).min(MOST_TURNS), chunk_rows, ..whole }
     }
 
+    /// For the tiles of a product, a slot each, whose rows come in chunks of `chunk_rows`.
+    pub fn tiles(rows: u32, channels: u32, tile_rows: u32, chunk_rows: u32) -> Self {
+        Self { rows, groups: groups(channels), span: tile_rows, chunk_rows: chunk_rows.min(rows) }
+    }
+
     /// Slots of a full chunk.
     pub fn chunk_slots(self) -> u32 {
         self.chunk_rows.div_ceil(self.span.max(1))

@@ -237,6 +237,15 @@ pub(super) struct Kernel {
     pub registers: &'static str,
     /// The blocks that the workgroup family loads.
     pub workgroup: &'static str,
+    /// What the workgroup families do behind a tile.
+    pub close: &'static str,
+}
+
+impl Kernel {
+    /// Nothing more behind a tile.
+    pub const NO_MOMENTS: &'static str = include_str!("../../shaders/no_moments.wgsl");
+    /// The moments of a tile's columns.
+    pub const MOMENTS: &'static str = include_str!("../../shaders/moments.wgsl");
 }
 
 /// A product's shader in each family, in the order of [`Family::ALL`].
@@ -292,16 +301,21 @@ impl Family {
     }
 
     /// The shared modules in front of a product's own files, and those.
-    pub(super) const fn parts(self, own: Kernel) -> [&'static str; 8] {
-        let [matrices, element, blocks, lanes, walk] = match self {
-            Self::Direct => ["", "", "", DIRECT, own.registers],
-            Self::Subgroup8 => ["", "", "", SUBGROUP, own.registers],
-            Self::Workgroup => ["", ELEMENT_F32, BLOCKS, WORKGROUP, own.workgroup],
-            Self::WorkgroupHalf => ["", ELEMENT_F16, BLOCKS, WORKGROUP, own.workgroup],
-            Self::Cooperative8 => [MATRICES_8, ELEMENT_F16, BLOCKS, COOPERATIVE, own.workgroup],
-            Self::Cooperative16 => [MATRICES_16, ELEMENT_F16, BLOCKS, COOPERATIVE, own.workgroup],
+    pub(super) const fn parts(self, own: Kernel) -> [&'static str; 9] {
+        let [matrices, element, blocks, lanes, walk, close] = match self {
+            Self::Direct => ["", "", "", DIRECT, own.registers, ""],
+            Self::Subgroup8 => ["", "", "", SUBGROUP, own.registers, ""],
+            Self::Workgroup => ["", ELEMENT_F32, BLOCKS, WORKGROUP, own.workgroup, own.close],
+            Self::WorkgroupHalf => ["", ELEMENT_F16, BLOCKS, WORKGROUP, own.workgroup, own.close],
+            Self::Cooperative8 => [MATRICES_8, ELEMENT_F16, BLOCKS, COOPERATIVE, own.workgroup, own.close],
+            Self::Cooperative16 => [MATRICES_16, ELEMENT_F16, BLOCKS, COOPERATIVE, own.workgroup, own.close],
         };
-        [COMMON, TILE, matrices, element, blocks, lanes, own.operands, walk]
+        [COMMON, TILE, matrices, element, blocks, lanes, own.operands, walk, close]
+    }
+
+    /// Whether a workgroup has a tile's columns together, and can leave their moments.
+    pub(super) const fn leaves_moments(self) -> bool {
+        !matches!(self, Self::Direct | Self::Subgroup8)
     }
 
     /// The extensions of WGSL that it needs.

@@ -12,6 +12,7 @@ use crate::nn::{Shape, pad4};
 
 use super::arena::NormPlace;
 use super::build::Builder;
+use super::map::Map;
 use super::plan::Mode;
 use super::work::Part;
 
@@ -32,6 +33,11 @@ impl Activate {
     /// With the usual momentum.
     pub fn new(norm: Option<NormPlace>, activation: Activation, shape: Shape) -> Self {
         Self { norm, momentum: MOMENTUM, activation, shape }
+    }
+
+    /// Whether the moments of its input are wanted, in a step over `batch` samples.
+    pub fn wants_moments(&self, batch: u32, mode: Mode) -> bool {
+        mode == Mode::Train && self.norm.is_some() && !self.has_few_rows(batch)
     }
 
     /// Whether it is a trained norm of a batch's rows of features, so few that one workgroup takes a column of them.
@@ -76,6 +82,26 @@ impl Activated {
     }
 }
 
+/// How far what is to be normalised has come.
+#[derive(Debug, Clone, Copy)]
+pub enum Made {
+    /// It is there.
+    Whole,
+    /// It is still to be added up from these.
+    Parts(Parts),
+    /// It is there, and so are its moments.
+    WithMoments(TileMoments),
+}
+
+/// The moments of a map's output in tiles, as [`Map::forward_with_moments`] leaves them.
+#[derive(Debug, Clone, Copy)]
+pub struct TileMoments {
+    /// Where.
+    pub moments: Slice,
+    /// Whose, for the whole batch.
+    pub map: Map,
+}
+
 /// A norm behind its backward.
 #[derive(Debug, Clone, Copy)]
 pub struct NormFound {
@@ -95,13 +121,26 @@ impl Builder<'_> {
         x: Slice,
         residual: Option<Slice>,
         mode: Mode,
+        names: [&str; 2],
+    ) -> (Activated, Slice) {
+        self.activate_made(what, x, Made::Whole, residual, mode, names)
+    }
+
+    /// The same of what may have come [less far or further](Made).
+    pub fn activate_made(
+        &mut self,
+        what: Activate,
+        x: Slice,
+        made: Made,
+        residual: Option<Slice>,
+        mode: Mode,
         [name, out_name]: [&str; 2],
     ) -> (Activated, Slice) {
         if mode == Mode::Train && residual.is_none() && what.has_few_rows(self.batch) {
-            return self.activate_few(what, x, None, [name, out_name]);
+            return self.activate_few(what, x, made, [name, out_name]);
         }
         let out = self.activation(format!("{name}.{out_name}"), self.elements(what.shape));
-        let saved = what.norm.map(|place| self.statistics(what, place, x, mode, [name, out_name]));
+        let saved = what.norm.map(|place| self.statistics(what, place, x, made, mode, [name, out_name]));
         let activated = Activated { what, x, saved };
         self.emit_applied(&activated, residual, out);
         (activated, out)
@@ -132,6 +171,7 @@ impl Builder<'_> {
         what: Activate,
         place: NormPlace,
         x: Slice,
+        made: Made,
         mode: Mode,
         [name, out_name]: [&str; 2],
     ) -> Slice {
@@ -141,6 +181,15 @@ impl Builder<'_> {
         let saved = self.scratch(name, &format!("{out_name} saved"), 8 * u64::from(channels));
         if mode != Mode::Train {
             self.emit([norm.statistics_eval(place.running, saved)]);
+            return saved;
+        }
+        if let Made::WithMoments(TileMoments { moments, map }) = made {
+            self.emit_behind_parts(move |part| {
+                let chunk_rows = part.rows(per_sample).size;
+                let tile_rows = map.moment_rows(chunk_rows).expect("it has left moments");
+                let rows = [tile_rows, chunk_rows];
+                vec![norm.statistics_finish_of_tiles(rows, what.momentum, moments, place.running, saved)]
+            });
             return saved;
         }
         let workspace = self.scratch(name, "norm partials", self.norm_workspace_bytes(norm));
@@ -153,12 +202,12 @@ impl Builder<'_> {
     }
 
     /// [`Self::activate`] of [few rows](Activate::has_few_rows) in training. `x` is written too where it is still to be
-    /// added up from `parts`.
+    /// added up from parts.
     pub fn activate_few(
         &mut self,
         what: Activate,
         x: Slice,
-        parts: Option<&Parts>,
+        made: Made,
         [name, out_name]: [&str; 2],
     ) -> (Activated, Slice) {
         let place = what.norm.expect("few rows have a norm");
@@ -167,9 +216,9 @@ impl Builder<'_> {
         let saved = self.scratch(name, &format!("{out_name} saved"), 8 * u64::from(channels));
         let of = Normalised { y: x, saved, affine: place.affine, activation: what.activation };
         let norm = BatchNorm { rows, channels };
-        self.emit([match parts {
-            Some(parts) => norm.few_forward_of_parts(what.momentum, parts, of, place.running, out),
-            None => norm.few_forward(what.momentum, of, place.running, out),
+        self.emit([match made {
+            Made::Parts(parts) => norm.few_forward_of_parts(what.momentum, &parts, of, place.running, out),
+            Made::Whole | Made::WithMoments(_) => norm.few_forward(what.momentum, of, place.running, out),
         }]);
         (Activated { what, x, saved: Some(saved) }, out)
     }

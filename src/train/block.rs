@@ -8,11 +8,10 @@ use crate::kernels::batchnorm_few::Sender;
 use crate::kernels::batchnorm_weight::{self, NormedSums, NormedWeight, ONES};
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::elementwise::Elementwise;
-use crate::kernels::gemm::Parts;
 use crate::kernels::pool::MaxPool;
 use crate::nn::{Block, MapKind, Order, Shape, pad4};
 
-use super::activated::{Activate, Activated};
+use super::activated::{Activate, Activated, Made};
 use super::build::Builder;
 use super::heads::{HeadGradient, HeadPass};
 use super::map::{CONV, Map, MapLabels};
@@ -90,11 +89,14 @@ impl Builder<'_> {
         let (map, weight) = self.block_map(block);
         let bias = self.arena(block).weight(&format!("{}.bias", kind(block)));
         let y = self.activation(format!("{}.y", block.name), map.output_len());
-        let parts = if self.norm_adds_up(block, mode) {
-            self.forward_in_parts(&map, labels(block), [input, weight], bias, y, &block.name)
+        let made = if self.norm_adds_up(block, mode) {
+            let parts = self.forward_in_parts(&map, labels(block), [input, weight], bias, y, &block.name);
+            parts.map_or(Made::Whole, Made::Parts)
+        } else if block.order == Order::Post && self.behind(block).wants_moments(self.batch, mode) {
+            self.forward_to_norm(&map, labels(block), [input, weight], bias, y, &block.name)
         } else {
             self.forward(&map, labels(block), input, weight, bias, y, &block.name);
-            None
+            Made::Whole
         };
         let mut pass = BlockPass {
             index: block.index,
@@ -111,9 +113,9 @@ impl Builder<'_> {
         if block.order != Order::Post {
             self.sum_then_activate(block, &mut pass, tap, mode, heads);
         } else if let Some(pool) = pass.pooled {
-            self.activate_and_pool(block, &mut pass, pool, mode, heads);
+            self.activate_and_pool(block, &mut pass, pool, made, mode, heads);
         } else {
-            self.activate_sum(block, &mut pass, parts, tap, mode);
+            self.activate_sum(block, &mut pass, made, tap, mode);
         }
         if let Some(a) = pass.a.filter(|_| heads == WithHeads::Yes && block.heads.any()) {
             pass.heads = match mode {
@@ -160,21 +162,11 @@ impl Builder<'_> {
         Activate::new(self.arena(block).norm("bn"), self.nonlinearity(), block.out_shape)
     }
 
-    /// `y = act(bn(map) + shortcut)`, from the map's output in `pass.out` or, without a shortcut, its `parts`.
-    fn activate_sum(
-        &mut self,
-        block: &Block,
-        pass: &mut BlockPass,
-        parts: Option<Parts>,
-        tap: Option<Slice>,
-        mode: Mode,
-    ) {
+    /// `y = act(bn(map) + shortcut)`, from the map's output in `pass.out`, as far as that is `made`.
+    fn activate_sum(&mut self, block: &Block, pass: &mut BlockPass, made: Made, tap: Option<Slice>, mode: Mode) {
         let (shortcut, residual) = self.shortcut_residual(block, tap, mode).unzip();
         let (what, names) = (self.behind(block), [block.name.as_str(), "h"]);
-        let (mut behind, h) = match parts {
-            Some(parts) => self.activate_few(what, pass.out, Some(&parts), names),
-            None => self.activate(what, pass.out, residual, mode, names),
-        };
+        let (mut behind, h) = self.activate_made(what, pass.out, made, residual, mode, names);
         if shortcut.is_some() {
             behind.what.activation = Activation::None;
         }

@@ -3,12 +3,14 @@
 use crate::gpu::{Dispatch, Slice};
 use crate::kernels::Activation;
 use crate::kernels::augment::{Augment, Cutout};
+use crate::kernels::batchnorm::BatchNorm;
 use crate::kernels::dropout::Dropout;
 use crate::kernels::elementwise::Elementwise;
 use crate::kernels::gemm::Parts;
 use crate::kernels::reduce;
 use crate::nn::{Block, Nonlin, Shape, pad4};
 
+use super::activated::{Made, TileMoments};
 use super::arena::Arena;
 use super::heads::Losses;
 use super::map::{Map, MapLabels};
@@ -263,6 +265,36 @@ impl<'n> Builder<'n> {
         };
         self.emit([product]);
         Some(parts)
+    }
+
+    /// [`Self::forward`] of a map with a norm behind it, for which it leaves the moments where it can.
+    pub fn forward_to_norm(
+        &mut self,
+        map: &Map,
+        labels: MapLabels,
+        [x, weight]: [Slice; 2],
+        bias: Option<Slice>,
+        y: Slice,
+        name: &str,
+    ) -> Made {
+        let per_sample = map.rows() / self.batch;
+        let Some(tile_rows) = map.moment_rows(per_sample) else {
+            self.forward(map, labels, x, weight, bias, y, name);
+            return Made::Whole;
+        };
+        let norm = BatchNorm { rows: map.rows(), channels: map.channels() };
+        let moments = self.scratch(name, "norm moments", norm.tiles_workspace_bytes(tile_rows, per_sample));
+        let owner = name.to_owned();
+        self.emit_map(*map, move |map, part| {
+            let (x, y) = (part.of(x), part.of(y));
+            match part.once(moments) {
+                Some(moments) => map.forward_with_moments(labels, [x, weight], bias, y, part.rows(per_sample), moments),
+                None => map.forward(labels, x, weight, bias, y, |what, bytes| {
+                    part.scratch(&owner, &format!("forward: {what}"), bytes)
+                }),
+            }
+        });
+        Made::WithMoments(TileMoments { moments, map: *map })
     }
 
     /// Work of a map: convolutions can be done for a run of samples at a time.

@@ -2,6 +2,7 @@
 //! the weights.
 
 use crate::gpu::{Dispatch, Slice};
+use crate::kernels::RowChunk;
 use crate::kernels::conv2d::Conv2d;
 use crate::kernels::gemm::{Gemm, Gradient, Op, Parts};
 use crate::kernels::tuning::Tuning;
@@ -120,6 +121,33 @@ impl Map {
         let &Self::Dense { batch, fan_in, fan_out, tuning } = self else { return None };
         let gemm = dense_forward(batch, [fan_in, fan_out], tuning);
         gemm.in_parts(labels.forward, [x, weight], bias, |bytes| room(PARTS, bytes))
+    }
+
+    /// Rows of the tiles whose moments [`Self::forward_with_moments`] leaves of parts of `chunk_rows` rows; none where it
+    /// cannot.
+    pub fn moment_rows(&self, chunk_rows: u32) -> Option<u32> {
+        match self {
+            Self::Conv(conv) if Winograd::of(conv).is_none() => conv.moment_rows(chunk_rows),
+            Self::Conv(_) | Self::Dense { .. } => None,
+        }
+    }
+
+    /// [`Self::forward`] that leaves the moments of `y` besides, for the rows that `chunk` says; see
+    /// [`Conv2d::forward_with_moments`].
+    ///
+    /// # Panics
+    /// Where it [leaves none](Self::moment_rows): a defect of the caller.
+    pub fn forward_with_moments(
+        &self,
+        labels: MapLabels,
+        operands: [Slice; 2],
+        bias: Option<Slice>,
+        y: Slice,
+        chunk: RowChunk,
+        moments: Slice,
+    ) -> Vec<Dispatch> {
+        let Self::Conv(conv) = self else { unreachable!("only convolutions leave moments") };
+        vec![conv.forward_with_moments(labels.forward, operands, bias, y, chunk, moments)]
     }
 
     /// `dx` from `dy`.

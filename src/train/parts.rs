@@ -255,7 +255,8 @@ impl<'f> Assembly<'f> {
             }
             let Self { tensors, earlier, .. } = self;
             let mut room = PartRoom { tensors, earlier, phase: at.phase, work };
-            let part = Part::new(at.first, [at.samples, at.chunk], &mut room, &places);
+            let again = flow.phases[work] != at.phase;
+            let part = Part::new(at.first, [at.samples, at.chunk], &mut room, &places).again(again);
             all.extend(flow.works[work].of(part));
         }
         Ok(())

@@ -5,7 +5,7 @@ use crate::kernels::batchnorm_pool::Pooled;
 use crate::kernels::pool::MaxPool;
 use crate::nn::{Block, Order};
 
-use super::activated::Activated;
+use super::activated::{Activated, Made};
 use super::block::{BlockPass, WithHeads};
 use super::build::Builder;
 use super::plan::Mode;
@@ -25,6 +25,7 @@ impl Builder<'_> {
         block: &Block,
         pass: &mut BlockPass,
         pool: MaxPool,
+        made: Made,
         mode: Mode,
         heads: WithHeads,
     ) {
@@ -34,7 +35,7 @@ impl Builder<'_> {
             Mode::Inspect => true,
         };
         let (what, x, names) = (self.behind(block), pass.out, [block.name.as_str(), "h"]);
-        let saved = what.norm.map(|place| self.statistics(what, place, x, mode, names));
+        let saved = what.norm.map(|place| self.statistics(what, place, x, made, mode, names));
         let h = seen.then(|| self.activation(format!("{}.h", block.name), self.elements(block.out_shape)));
         let out = self.activation(format!("{}.out", block.name), self.elements(block.out_shape.max_pooled()));
         let behind = Activated { what, x, saved };

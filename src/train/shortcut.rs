@@ -5,7 +5,7 @@ use crate::kernels::Activation;
 use crate::kernels::batchnorm_backward::Upstream;
 use crate::nn::{Block, Shortcut, ShortcutKind};
 
-use super::activated::{Activate, Activated};
+use super::activated::{Activate, Activated, Made};
 use super::build::Builder;
 use super::map::{Map, MapLabels};
 use super::plan::Mode;
@@ -36,11 +36,12 @@ impl Builder<'_> {
         tap: Option<Slice>,
         mode: Mode,
     ) -> Option<(ShortcutPass, Slice)> {
-        let (shortcut, mut pass, y) = self.along(block, tap)?;
+        let (shortcut, mut pass, y, made) = self.along(block, tap, mode)?;
         if shortcut.kind != ShortcutKind::ConvNorm {
             return Some((pass, y));
         }
-        let (norm, residual) = self.activate(self.shortcut_norm(block), y, None, mode, [&block.name, "residual"]);
+        let names = [block.name.as_str(), "residual"];
+        let (norm, residual) = self.activate_made(self.shortcut_norm(block), y, made, None, mode, names);
         pass.norm = Some(norm);
         Some((pass, residual))
     }
@@ -53,30 +54,41 @@ impl Builder<'_> {
         y: Slice,
         mode: Mode,
     ) -> Option<(ShortcutPass, Slice)> {
-        let (shortcut, mut pass, residual) = self.along(block, tap)?;
+        let (shortcut, mut pass, residual, made) = self.along(block, tap, mode)?;
         if shortcut.kind != ShortcutKind::ConvNorm {
             self.accumulate(residual, y);
             return Some((pass, y));
         }
         let names = [block.name.as_str(), "sum"];
-        let (norm, sum) = self.activate(self.shortcut_norm(block), residual, Some(y), mode, names);
+        let (norm, sum) = self.activate_made(self.shortcut_norm(block), residual, made, Some(y), mode, names);
         pass.norm = Some(norm);
         Some((pass, sum))
     }
 
     /// The shortcut as far as its convolution, if it has one.
-    fn along(&mut self, block: &Block, tap: Option<Slice>) -> Option<(Shortcut, ShortcutPass, Slice)> {
+    fn along(
+        &mut self,
+        block: &Block,
+        tap: Option<Slice>,
+        mode: Mode,
+    ) -> Option<(Shortcut, ShortcutPass, Slice, Made)> {
         let shortcut = block.shortcut?;
         let x = tap.expect("a residual unit keeps what enters it");
         if shortcut.kind == ShortcutKind::Identity {
-            return Some((shortcut, ShortcutPass { x, map: None, norm: None }, x));
+            return Some((shortcut, ShortcutPass { x, map: None, norm: None }, x, Made::Whole));
         }
         let map = Map::Conv(self.convolution(shortcut.from, block.out_shape.c, [1, shortcut.stride, 0]));
         let weight = self.arena(block).weight("shortcut.conv.weight").expect("it has a convolution");
         let bias = self.arena(block).weight("shortcut.conv.bias");
         let y = self.activation(format!("{}.shortcut", block.name), map.output_len());
-        self.forward(&map, SHORTCUT, x, weight, bias, y, &block.name);
-        Some((shortcut, ShortcutPass { x, map: Some(map), norm: None }, y))
+        let normed = shortcut.kind == ShortcutKind::ConvNorm;
+        let made = if normed && self.shortcut_norm(block).wants_moments(self.batch, mode) {
+            self.forward_to_norm(&map, SHORTCUT, [x, weight], bias, y, &block.name)
+        } else {
+            self.forward(&map, SHORTCUT, x, weight, bias, y, &block.name);
+            Made::Whole
+        };
+        Some((shortcut, ShortcutPass { x, map: Some(map), norm: None }, y, made))
     }
 
     fn shortcut_norm(&self, block: &Block) -> Activate {

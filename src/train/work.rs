@@ -32,8 +32,10 @@ pub struct Part<'p> {
     pub chunk: u32,
     room: &'p mut dyn Room,
     places: &'p [(Slice, Slice)],
+    again: bool,
     asked: Vec<Slice>,
     scratch: Vec<Slice>,
+    once: Vec<Slice>,
 }
 
 impl<'p> Part<'p> {
@@ -45,7 +47,13 @@ impl<'p> Part<'p> {
     /// `samples` samples from number `first`, of a batch that is taken in parts of `chunk`. `places` says where the part of
     /// a tensor lies.
     pub fn new(first: u32, [samples, chunk]: [u32; 2], room: &'p mut dyn Room, places: &'p [(Slice, Slice)]) -> Self {
-        Self { first, samples, chunk, room, places, asked: Vec::new(), scratch: Vec::new() }
+        let [asked, scratch, once] = [const { Vec::new() }; 3];
+        Self { first, samples, chunk, room, places, again: false, asked, scratch, once }
+    }
+
+    /// The same, where the work is done again for the sake of what it makes by samples.
+    pub fn again(self, again: bool) -> Self {
+        Self { again, ..self }
     }
 
     /// This part's samples of `tensor`, whose first dimension is the batch.
@@ -61,6 +69,12 @@ impl<'p> Part<'p> {
         let slice = self.room.room(format!("{name}.{what}"), bytes.max(16));
         self.scratch.push(slice);
         slice
+    }
+
+    /// `tensor`, which the work writes something of all samples to besides, the first time that it is done; nothing later.
+    pub fn once(&mut self, tensor: Slice) -> Option<Slice> {
+        self.once.push(tensor);
+        (!self.again).then_some(tensor)
     }
 
     /// The rows of this part in a matrix of `per_sample` rows a sample.
@@ -99,6 +113,8 @@ pub struct Touch {
     pub reads: bool,
     /// Whether it is written.
     pub writes: bool,
+    /// Whether only the first time that the work is done.
+    pub once: bool,
 }
 
 /// A piece of a step.
@@ -116,7 +132,7 @@ pub struct Work {
 impl Work {
     /// Work for the whole batch alone, which no part of it can change.
     pub fn fixed(dispatches: Vec<Dispatch>) -> Self {
-        let touches = touches(&dispatches, &[], &[]);
+        let touches = touches(&dispatches, &[], &[], &[]);
         let repeated = dispatches.clone();
         Self { make: Rc::new(move |_| repeated.clone()), splits: false, whole: dispatches, touches }
     }
@@ -132,7 +148,7 @@ impl Work {
         let mut part = Part::whole(batch, tensors);
         let whole = make(&mut part);
         let asked = if splits { part.asked } else { Vec::new() };
-        let touches = touches(&whole, &asked, &part.scratch);
+        let touches = touches(&whole, &asked, &part.scratch, &part.once);
         Self { make: Rc::new(make), splits, whole, touches }
     }
 
@@ -146,9 +162,9 @@ impl Work {
         self.whole.iter().map(|dispatch| dispatch.flops).sum()
     }
 
-    /// Whether it leaves nothing behind but by samples, so that doing it again changes nothing else.
+    /// Whether, done again, it leaves nothing behind but by samples, so that nothing else changes.
     pub fn repeatable(&self) -> bool {
-        self.splits && self.touches.iter().all(|touch| touch.by_sample || !touch.writes)
+        self.splits && self.touches.iter().all(|touch| touch.by_sample || touch.once || !touch.writes)
     }
 }
 
@@ -159,7 +175,7 @@ impl fmt::Debug for Work {
     }
 }
 
-fn touches(dispatches: &[Dispatch], asked: &[Slice], scratch: &[Slice]) -> Vec<Touch> {
+fn touches(dispatches: &[Dispatch], asked: &[Slice], scratch: &[Slice], once: &[Slice]) -> Vec<Touch> {
     let mut touches: Vec<Touch> = Vec::new();
     for binding in dispatches.iter().flat_map(|dispatch| &dispatch.bindings) {
         if scratch.iter().any(|slice| slice.tensor == binding.slice.tensor) {
@@ -171,7 +187,10 @@ fn touches(dispatches: &[Dispatch], asked: &[Slice], scratch: &[Slice]) -> Vec<T
         let writes = binding.access.writes();
         match touches.iter_mut().find(|touch| touch.slice == binding.slice) {
             Some(touch) => touch.writes |= writes,
-            None => touches.push(Touch { slice: binding.slice, by_sample, reads: !overwrites, writes }),
+            None => {
+                let (slice, once) = (binding.slice, once.contains(&binding.slice));
+                touches.push(Touch { slice, by_sample, reads: !overwrites, writes, once });
+            }
         }
     }
     touches

@@ -9,6 +9,7 @@ mod batchnorm_few;
 mod batchnorm_pool;
 mod batchnorm_weight;
 mod conv2d;
+mod conv2d_moments;
 mod conv2d_transposed;
 mod dropout;
 mod elementwise;
