@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use predsim::data::{self, Dataset};
 use predsim::gpu::{Gpu, Mirroring, Slice, Wanted, block_on};
-use predsim::kernels::tuning::Tuning;
+use predsim::kernels::tuning::{Family, Tuning};
 use predsim::nn::{Architecture, InputShape, LossSup, LossUnsup, Model, ModelConfig, init::initial_values};
 use predsim::train::{
     Footprint, Limit, MemoryReport, Mode, NamedTensor, Network, Plan, Pool, Position, Samples, Schedule, Session,
@@ -209,6 +209,32 @@ fn a_plan_that_saves_memory_updates_without_mirrors() {
     };
     assert_eq!(mirrored(Limit::Arithmetic(1.35)), [false, true]);
     assert_eq!(mirrored(Limit::Fastest), [Mirroring::fastest(true) == Mirroring::All, true]);
+}
+
+/// How often a plan's dispatches of that label run the shader.
+fn count(plan: &Plan, label: &str, shader: &str) -> usize {
+    let dispatches = plan.stages.iter().flat_map(|stage| &stage.dispatches);
+    dispatches.filter(|d| d.label == label && d.pipeline.shader.name == shader).count()
+}
+
+#[test]
+fn convolutions_leave_moments_to_the_norm_behind_them_but_not_when_done_again() {
+    let plan = |family: Family, limit: Limit| {
+        let tuning = Tuning { family, ..Tuning::portable() };
+        let network = network(config(Architecture::Vgg8b, LossSup::PredSim), 24, tuning).within(limit);
+        let mut pool = Pool::default();
+        (Plan::new(&network, Mode::Train, 24, &mut pool).unwrap(), pool.total_bytes())
+    };
+    let (fastest, _) = plan(Family::Workgroup, Limit::Fastest);
+    assert_eq!(count(&fastest, "batchnorm statistics", "batchnorm"), 0);
+    assert_eq!(count(&fastest, "conv forward", "conv2d_moments.workgroup"), 6);
+    assert_eq!(count(&fastest, "conv forward", "conv2d.workgroup"), 0);
+    // What is made again is needed again, without its moments; and it takes no more memory than where a norm looks itself.
+    let (smallest, bytes) = plan(Family::Workgroup, Limit::Arithmetic(f64::INFINITY));
+    assert!(count(&smallest, "conv forward", "conv2d.workgroup") > 0);
+    let (other, others) = plan(Family::Direct, Limit::Arithmetic(f64::INFINITY));
+    assert!(count(&other, "batchnorm statistics", "batchnorm") > 0);
+    assert!(bytes <= others + others / 50, "{bytes} against {others}");
 }
 
 /// Parameters and report after one epoch.

@@ -267,9 +267,11 @@ impl Builder<'_> {
         block.order == Order::Post && pass.map.is_conv() && normed && alone && block.dropout == 0.0
     }
 
-    /// The gradients of a map's weights and of the norm behind it in one pass over the batch.
+    /// The gradients of a map's weights and of the norm behind it in one pass over the batch. What is left of the sums are
+    /// small differences, so none of them is rounded to f16.
     fn map_backward_by_sums(&mut self, block: &Block, pass: &BlockPass) {
         let (Some(behind), Some(a), Map::Conv(conv)) = (&pass.behind, pass.a, pass.map) else { return };
+        let conv = Conv2d { tuning: conv.tuning.single(), ..conv };
         let [rows, channels] = self.matrix(block.out_shape);
         let mut heads = pass.heads.gradient;
         let upstream = self.meet(block, &mut heads, None);
@@ -286,8 +288,8 @@ impl Builder<'_> {
         let weights = conv.kernel * conv.kernel * conv.cin;
         let sum_x = self.scratch(&block.name, "sum of x", 4 * u64::from(weights * ONES));
         let sum_xy = self.scratch(&block.name, "sum of x y", dw.bytes);
-        self.backward_weight(&pass.map, labels(block), x, g, dw, &block.name);
-        self.backward_weight(&pass.map, SUM_XY, x, behind.x, sum_xy, &block.name);
+        self.backward_weight(&Map::Conv(conv), labels(block), x, g, dw, &block.name);
+        self.backward_weight(&Map::Conv(conv), SUM_XY, x, behind.x, sum_xy, &block.name);
         let (name, per_sample) = (block.name.clone(), rows / self.batch);
         self.emit_map(Map::Conv(alone), move |map, part| {
             let x = part.of(x);
