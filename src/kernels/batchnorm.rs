@@ -92,8 +92,7 @@ impl BatchNorm {
 
     /// The same where the rows come in chunks of `chunk_rows`.
     pub fn chunked_workspace_bytes(&self, chunk_rows: u32) -> u64 {
-        let sweep = Sweep::chunked(self.rows, self.channels, chunk_rows);
-        u64::from(sweep.slots().max(1)) * u64::from(sweep.groups) * 32
+        workspace_bytes(Sweep::chunked(self.rows, self.channels, chunk_rows))
     }
 
     /// Training: `saved` from the batch `x` `[rows, channels]`, and `running` (`[mean | variance]`, two vectors of
@@ -144,8 +143,7 @@ impl BatchNorm {
     /// Bytes of the workspace of [`Self::statistics_finish_of_tiles`], in whatever chunks of at least `least_rows` rows
     /// the rows come.
     pub fn tiles_workspace_bytes(&self, tile_rows: u32, least_rows: u32) -> u64 {
-        let sweep = Sweep::tiles(self.rows, self.channels, tile_rows, least_rows);
-        u64::from(sweep.slots().max(1)) * u64::from(sweep.groups) * 32
+        workspace_bytes(Sweep::tiles(self.rows, self.channels, tile_rows, least_rows))
     }
 
     /// The second step where a product [left](super::conv2d::Conv2d::forward_with_moments) the moments of its tiles of
@@ -222,6 +220,11 @@ impl BatchNorm {
     pub(super) fn elements(&self) -> u64 {
         u64::from(self.rows) * u64::from(self.channels)
     }
+}
+
+/// Two vectors of each slot.
+fn workspace_bytes(sweep: Sweep) -> u64 {
+    u64::from(sweep.slots().max(1)) * u64::from(sweep.groups) * 32
 }
 
 fn params(sweep: Sweep) -> Params {

@@ -98,7 +98,7 @@ impl Conv2d {
     /// Rows of the tiles whose moments [`Self::forward_with_moments`] leaves where pixels come in chunks of `chunk_rows`; none
     /// where it cannot.
     pub fn moment_rows(&self, chunk_rows: u32) -> Option<u32> {
-        self.tuning.family.leaves_moments().then(|| self.pixels_tiling(chunk_rows).tile_rows)
+        self.tuning.family.leaves_moments().then(|| self.forward_tiling_of(chunk_rows).tile_rows)
     }
 
     /// y from x, and the moments of its channels over each [tile](Self::moment_rows) of rows to their places in `moments`,
@@ -113,7 +113,7 @@ impl Conv2d {
         moments: Slice,
     ) -> Dispatch {
         // A last chunk, which may be smaller, has the others' tiles.
-        let tiling = self.pixels_tiling(chunk.size).of_rows(self.out_pixels());
+        let tiling = self.forward_tiling_of(chunk.size).of_rows(self.out_pixels());
         let first_slot = chunk.index * chunk.size.div_ceil(tiling.tile_rows);
         let params = Params { first_slot, ..self.params(Mode::Forward, &tiling, bias.is_some()) };
         let constants = constants(Mode::Forward, bias.is_some(), 1);
@@ -173,11 +173,12 @@ impl Conv2d {
 
     /// The first two are never split: they have rows enough, and their sums are short.
     fn forward_tiling(&self) -> Tiling {
-        self.pixels_tiling(self.out_pixels())
+        self.forward_tiling_of(self.out_pixels())
     }
 
-    fn pixels_tiling(&self, chunk_rows: u32) -> Tiling {
-        Tiling::new(self.tuning, chunk_rows, self.cout / 4, 0)
+    /// That of as many output pixels.
+    fn forward_tiling_of(&self, pixels: u32) -> Tiling {
+        Tiling::new(self.tuning, pixels, self.cout / 4, 0)
     }
 
     fn input_tiling(&self) -> Tiling {

@@ -92,11 +92,9 @@ impl Builder<'_> {
         let made = if self.norm_adds_up(block, mode) {
             let parts = self.forward_in_parts(&map, labels(block), [input, weight], bias, y, &block.name);
             parts.map_or(Made::Whole, Made::Parts)
-        } else if block.order == Order::Post && self.behind(block).wants_moments(self.batch, mode) {
-            self.forward_to_norm(&map, labels(block), [input, weight], bias, y, &block.name)
         } else {
-            self.forward(&map, labels(block), input, weight, bias, y, &block.name);
-            Made::Whole
+            let wanted = block.order == Order::Post && self.behind(block).wants_moments(self.batch, mode);
+            self.forward_to_norm(&map, labels(block), [input, weight], bias, y, wanted, &block.name)
         };
         let mut pass = BlockPass {
             index: block.index,

@@ -239,16 +239,34 @@ impl<'n> Builder<'n> {
         y: Slice,
         name: &str,
     ) {
-        let name = name.to_owned();
+        self.emit_forward(map, labels, [x, weight], bias, y, None, name);
+    }
+
+    /// The same, which leaves the moments of `y` in a tensor besides, if there is one, the first time that it is done.
+    #[expect(clippy::too_many_arguments, reason = "a map's operands, its labels and whose it is")]
+    fn emit_forward(
+        &mut self,
+        map: &Map,
+        labels: MapLabels,
+        [x, weight]: [Slice; 2],
+        bias: Option<Slice>,
+        y: Slice,
+        moments: Option<Slice>,
+        name: &str,
+    ) {
+        let (name, per_sample) = (name.to_owned(), map.rows() / self.batch);
         self.emit_map(*map, move |map, part| {
             let (x, y) = (part.of(x), part.of(y));
-            map.forward(labels, x, weight, bias, y, |what, bytes| {
-                part.scratch(&name, &format!("forward: {what}"), bytes)
-            })
+            match moments.and_then(|moments| part.once(moments)) {
+                Some(moments) => map.forward_with_moments(labels, [x, weight], bias, y, part.rows(per_sample), moments),
+                None => map.forward(labels, x, weight, bias, y, |what, bytes| {
+                    part.scratch(&name, &format!("forward: {what}"), bytes)
+                }),
+            }
         });
     }
 
-    /// The same for a map whose reader adds up the parts, where there are parts: then nothing is in `y` yet.
+    /// [`Self::forward`] of a map whose reader adds up the parts, where there are parts: then nothing is in `y` yet.
     pub fn forward_in_parts(
         &mut self,
         map: &Map,
@@ -267,34 +285,25 @@ impl<'n> Builder<'n> {
         Some(parts)
     }
 
-    /// [`Self::forward`] of a map with a norm behind it, for which it leaves the moments where it can.
+    /// [`Self::forward`] of a map that leaves the moments of `y` to the norm behind it, where they are `wanted` and it can.
+    #[expect(clippy::too_many_arguments, reason = "a map's operands, its labels and whose it is")]
     pub fn forward_to_norm(
         &mut self,
         map: &Map,
         labels: MapLabels,
-        [x, weight]: [Slice; 2],
+        operands: [Slice; 2],
         bias: Option<Slice>,
         y: Slice,
+        wanted: bool,
         name: &str,
     ) -> Made {
         let per_sample = map.rows() / self.batch;
-        let Some(tile_rows) = map.moment_rows(per_sample) else {
-            self.forward(map, labels, x, weight, bias, y, name);
-            return Made::Whole;
-        };
-        let norm = BatchNorm { rows: map.rows(), channels: map.channels() };
-        let moments = self.scratch(name, "norm moments", norm.tiles_workspace_bytes(tile_rows, per_sample));
-        let owner = name.to_owned();
-        self.emit_map(*map, move |map, part| {
-            let (x, y) = (part.of(x), part.of(y));
-            match part.once(moments) {
-                Some(moments) => map.forward_with_moments(labels, [x, weight], bias, y, part.rows(per_sample), moments),
-                None => map.forward(labels, x, weight, bias, y, |what, bytes| {
-                    part.scratch(&owner, &format!("forward: {what}"), bytes)
-                }),
-            }
+        let moments = map.moment_rows(per_sample).filter(|_| wanted).map(|tile_rows| {
+            let norm = BatchNorm { rows: map.rows(), channels: map.channels() };
+            self.scratch(name, "norm moments", norm.tiles_workspace_bytes(tile_rows, per_sample))
         });
-        Made::WithMoments(TileMoments { moments, map: *map })
+        self.emit_forward(map, labels, operands, bias, y, moments, name);
+        moments.map_or(Made::Whole, |moments| Made::WithMoments(TileMoments { moments, map: *map }))
     }
 
     /// Work of a map: convolutions can be done for a run of samples at a time.

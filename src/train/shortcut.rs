@@ -82,12 +82,8 @@ impl Builder<'_> {
         let bias = self.arena(block).weight("shortcut.conv.bias");
         let y = self.activation(format!("{}.shortcut", block.name), map.output_len());
         let normed = shortcut.kind == ShortcutKind::ConvNorm;
-        let made = if normed && self.shortcut_norm(block).wants_moments(self.batch, mode) {
-            self.forward_to_norm(&map, SHORTCUT, [x, weight], bias, y, &block.name)
-        } else {
-            self.forward(&map, SHORTCUT, x, weight, bias, y, &block.name);
-            Made::Whole
-        };
+        let wanted = normed && self.shortcut_norm(block).wants_moments(self.batch, mode);
+        let made = self.forward_to_norm(&map, SHORTCUT, [x, weight], bias, y, wanted, &block.name);
         Some((shortcut, ShortcutPass { x, map: Some(map), norm: None }, y, made))
     }
 
