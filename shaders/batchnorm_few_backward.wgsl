@@ -58,7 +58,7 @@ fn incoming(row: u32, i: u32) -> vec4<f32> {
 }
 
 // Adds a row's share to the gradients of the classifier's weights.
-fn learn(row: u32, z: vec4<f32>) {
+fn add_weight_gradient(row: u32, z: vec4<f32>) {
     let h = activate(z);
     for (var s = 0u; s < SCORES; s += 1u) {
         let dscore = other(row * SCORES + s);
@@ -70,7 +70,7 @@ fn learn(row: u32, z: vec4<f32>) {
 }
 
 // Sums the lanes' shares, one term of one group an invocation at a time, and writes those of the classifier.
-fn settle(local: u32, strip: u32) {
+fn sum_shares(local: u32, strip: u32) {
     for (var at = local; at < TERMS * STRIP; at += THREADS) {
         let term = at / STRIP;
         let column = at % STRIP;
@@ -96,7 +96,7 @@ fn share_bias(lane: u32, score: u32) {
     bias_shares[lane * SCORES + score] = sum;
 }
 
-fn settle_bias(score: u32) {
+fn sum_bias_shares(score: u32) {
     var sum = vec4<f32>(0.0);
     for (var lane = 0u; lane < LANES; lane += 1u) {
         sum += bias_shares[lane * SCORES + score];
@@ -128,7 +128,7 @@ fn backward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_ind
         let dz = activate_backward(incoming(row, i), z);
         sum_xhat += dz * xhat;
         sum += dz;
-        learn(row, z);
+        add_weight_gradient(row, z);
     }
     shares[local] = sum_xhat;
     shares[THREADS + local] = sum;
@@ -139,9 +139,9 @@ fn backward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_ind
         share_bias(local / WIDTH, local % WIDTH);
     }
     workgroupBarrier();
-    settle(local, wid.x);
+    sum_shares(local, wid.x);
     if (wid.x == 0u && local < SCORES) {
-        settle_bias(local);
+        sum_bias_shares(local);
     }
     workgroupBarrier();
     if (own >= g) {

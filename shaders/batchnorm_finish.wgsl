@@ -27,7 +27,7 @@ const CHUNK: u32 = 16u;
 var<workgroup> shares: array<vec4<f32>, 64>;
 
 // What the invocations of a group have, added up; every invocation calls it, and gets it.
-fn united(local: u32, share: vec4<f32>) -> vec4<f32> {
+fn sum_over_lanes(local: u32, share: vec4<f32>) -> vec4<f32> {
     if (LANES == 1u) {
         return share;
     }
@@ -64,7 +64,7 @@ fn mean_from(group: u32, local: u32, end: u32, near: vec4<f32>) -> vec4<f32> {
     for (var first = local / ABREAST * CHUNK; first < end; first += LANES * CHUNK) {
         distance += chunk_distance(group, first, near);
     }
-    return near + united(local, distance) / f32(max(p.rows, 1u));
+    return near + sum_over_lanes(local, distance) / f32(max(p.rows, 1u));
 }
 
 // Sum over a chunk's rows of the squared deviations from `mean`.
@@ -93,7 +93,7 @@ fn statistics_finish(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invoc
     for (var first = local / ABREAST * CHUNK; first < end; first += LANES * CHUNK) {
         share += chunk_deviation(group, first, mean);
     }
-    let deviation = united(local, share);
+    let deviation = sum_over_lanes(local, share);
     if (own >= g || local >= ABREAST) {
         return;
     }

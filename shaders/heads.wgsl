@@ -71,7 +71,7 @@ fn score(sample: u32, local: u32) {
 }
 
 // Loss and answer of the sample, and the gradient of its scores, from `sums`.
-fn judge(sample: u32) {
+fn cross_entropy(sample: u32) {
     let label = labels[sample];
     var peak = LOWEST;
     var answer = 0xffffffffu;
@@ -111,7 +111,7 @@ fn feature_mask(index: u32) -> vec4<f32> {
 }
 
 // u = c / (eps + |c|), c the sample's features less their mean, all taken relative to the first of them.
-fn unite(sample: u32, local: u32) {
+fn center_and_normalize(sample: u32, local: u32) {
     let base = sample * params.features;
     let shift = z(base).x;
     var sum = vec4<f32>(0.0);
@@ -146,7 +146,7 @@ fn pred(
     }
     score(sample, local);
     if (local == 0u) {
-        judge(sample);
+        cross_entropy(sample);
     }
 }
 
@@ -166,7 +166,7 @@ fn pred_and_features(
     }
     score(sample, local);
     if (local == 0u) {
-        judge(sample);
+        cross_entropy(sample);
     }
-    unite(sample, local);
+    center_and_normalize(sample, local);
 }

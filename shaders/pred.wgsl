@@ -106,7 +106,7 @@ fn row_sum(row: u32, local: u32, active_row: bool, peak: f32) -> f32 {
 }
 
 // Loss and error of a row. A logit that is not finite, or a label that is no class, makes the loss NaN and the answer wrong.
-fn settle(row: u32, peak: Peak, sum: f32) -> vec2<f32> {
+fn cross_entropy(row: u32, peak: Peak, sum: f32) -> vec2<f32> {
     let label = labels[row];
     if (peak.broken != 0u || label >= params.classes) {
         return vec2<f32>(params.nan, 1.0);
@@ -126,7 +126,7 @@ fn evaluate(
     let peak = row_peak(row, local, active_row);
     let sum = row_sum(row, local, active_row, peak.value);
     if (active_row && local % LANES == 0u) {
-        rows[row] = settle(row, peak, sum);
+        rows[row] = cross_entropy(row, peak, sum);
     }
 }
 
@@ -143,7 +143,7 @@ fn train(
     if (!active_row) {
         return;
     }
-    let result = settle(row, peak, sum);
+    let result = cross_entropy(row, peak, sum);
     if (local % LANES == 0u) {
         rows[row] = result;
     }

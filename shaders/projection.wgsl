@@ -88,8 +88,8 @@ fn decode(sample: u32, local: u32) -> u32 {
     return best.class_index;
 }
 
-// A workgroup settles one sample's loss and answer.
-fn settle(sample: u32, local: u32) {
+// A workgroup takes the loss of one sample's bits and decodes its answer.
+fn binary_cross_entropy(sample: u32, local: u32) {
     let label = min(labels[sample], params.classes - 1u);
     var sum = vec4<f32>(0.0);
     for (var group = local; group < params.groups; group += THREADS) {
@@ -117,7 +117,7 @@ fn evaluate(
 ) {
     let sample = linear_group(group, groups);
     if (sample < params.batch) {
-        settle(sample, local);
+        binary_cross_entropy(sample, local);
     }
 }
 
@@ -131,7 +131,7 @@ fn train(
     if (sample >= params.batch) {
         return;
     }
-    settle(sample, local);
+    binary_cross_entropy(sample, local);
     let label = min(labels[sample], params.classes - 1u);
     for (var i = local; i < params.groups; i += THREADS) {
         let at = sample * params.groups + i;

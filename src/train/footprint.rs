@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::fit::Limit;
+use super::goal::Limit;
 use super::network::Network;
 use super::plan::{Mode, Plan, Unfit};
 use super::pool::Pool;

@@ -5,14 +5,15 @@
 //! flow and stop. The scheme's words are `walk` (through the network's ops), `block` (with `shortcut` and `activated`),
 //! `heads` (`classifier`, `matching`, `reconstruction`) and `closing`; the bricks that all of them use are in `build`.
 //!
-//! What they write down is `work`, which `fit` makes small enough: `flow` knows what depends on what, `parts` does a
-//! stage part by part of the batch, `pieces` and `pool` lay out what is left, and [`Footprint`] and [`MemoryReport`]
-//! say what it takes.
+//! What they write down is `work`, which `fit` makes small enough for a [`Goal`]: `flow` knows what depends on what, `choices`
+//! what may be kept or made again, `parts` does a stage part by part of the batch, `pieces` and `pool` lay out what is
+//! left, and [`Footprint`] and [`MemoryReport`] say what it takes.
 
 mod activated;
 mod arena;
 mod block;
 mod build;
+mod choices;
 mod classifier;
 mod closing;
 mod error;
@@ -20,12 +21,14 @@ mod few;
 mod fit;
 mod flow;
 mod footprint;
+mod goal;
 mod heads;
 mod inspect;
 pub(crate) mod map;
 mod matching;
 mod measures;
 mod metrics;
+mod named;
 mod network;
 mod parts;
 mod pieces;
@@ -45,10 +48,12 @@ mod walk;
 mod work;
 
 pub use error::TrainError;
-pub use fit::{Bounds, Goal, Limit};
+
 pub use footprint::Footprint;
+pub use goal::{Bounds, Goal, Limit};
 pub use inspect::{BlockView, Inspection, softmax};
 pub use metrics::{BlockReport, EpochReport, Totals};
+pub use named::{Located, NamedTensor};
 pub use network::{Network, Source, TOTALS_STRIDE};
 pub use plan::{Mode, Plan, PlanSummary, Unfit};
 pub use pool::{Place, Pool};
@@ -56,4 +61,4 @@ pub use report::{MemoryReport, StageMemory, TensorPlace};
 pub use session::{Position, Session};
 pub use settings::{LossWeights, Optim, Order, Schedule, TrainConfig};
 pub use tensors::{Role, TensorInfo};
-pub use trainer::{Allocated, Located, NamedTensor, Samples, Trainer};
+pub use trainer::{Allocated, Samples, Trainer};

@@ -9,7 +9,7 @@ use crate::kernels::tuning::Tuning;
 use crate::nn::{Block, Model, Owner, pad4};
 
 use super::arena::Arena;
-use super::fit::{Goal, Limit};
+use super::goal::{Goal, Limit};
 use super::measures::Measures;
 use super::settings::{LossWeights, TrainConfig};
 use super::tensors::{Role, TensorTable};

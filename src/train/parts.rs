@@ -11,8 +11,8 @@ use std::collections::hash_map::Entry;
 use crate::gpu::{Dispatch, Slice, TensorId};
 use crate::kernels::elementwise::Elementwise;
 
-use super::fit::Bounds;
 use super::flow::{Flow, Phase};
+use super::goal::Bounds;
 use super::tensors::{Role, TensorTable};
 use super::work::{Part, Room};
 

@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::gpu::{MirrorSpan, Mirroring, Stage, TensorId, schedule, uniform_bytes};
 
 use super::build::Steps;
-use super::fit::{self, Fitted, Fitting, Goal, Limit};
+use super::fit::{self, Fitted, Fitting};
+use super::goal::{Goal, Limit};
 use super::network::Network;
 use super::pool::{Place, Pool};
 use super::scheme;

@@ -1,4 +1,4 @@
-//! Runs plans on a device: uploads a batch, encodes each stage into one command buffer, moves parameters in and out.
+//! Runs plans on a device: uploads a batch, encodes each stage into one command buffer, reads what the host asks for.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -7,9 +7,7 @@ use crate::gpu::{
     BufferSpan, Gpu, GpuError, Mirror, Part, Program, Readback, Slice, StageClock, StageTime, TensorId, UploadRing,
 };
 use crate::kernels::StepParams;
-use crate::nn::Role as ParamRole;
 
-use super::arena::{Arena, Place};
 use super::error::TrainError;
 use super::footprint::{Footprint, reserve};
 use super::metrics::Totals;
@@ -18,9 +16,6 @@ use super::plan::{Mode, Plan, PlanSummary};
 use super::pool::Pool;
 use super::staging::Staging;
 use super::tensors::Role;
-
-/// What the names of the optimiser's tensors begin with in a checkpoint.
-const OPTIMIZER: &str = "optimizer.";
 
 /// Every persistent tensor may be written by the host, and read back or mirrored.
 const PERSISTENT: wgpu::BufferUsages =
@@ -40,17 +35,6 @@ pub enum Samples<'a> {
     },
     /// Numbers `[N, H, W, pad4(C)]`.
     Floats(&'a [f32]),
-}
-
-/// A parameter or a piece of the optimiser's memory in PyTorch's layout.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NamedTensor {
-    /// `blocks.0.conv.weight`, `optimizer.m.blocks.0.conv.weight`.
-    pub name: String,
-    /// PyTorch's shape.
-    pub shape: Vec<usize>,
-    /// Row-major values.
-    pub values: Vec<f32>,
 }
 
 /// What a look at a run under way shows.
@@ -74,8 +58,8 @@ pub struct Allocated {
 /// A network on a device.
 #[derive(Debug)]
 pub struct Trainer {
-    gpu: Rc<Gpu>,
-    network: Network,
+    pub(super) gpu: Rc<Gpu>,
+    pub(super) network: Network,
     persistent: Vec<wgpu::Buffer>,
     pool: Pool,
     shared: Vec<wgpu::Buffer>,
@@ -342,7 +326,7 @@ impl Trainer {
         Ok(slot)
     }
 
-    fn buffer(&self, slice: Slice) -> &wgpu::Buffer {
+    pub(super) fn buffer(&self, slice: Slice) -> &wgpu::Buffer {
         &self.persistent[slice.tensor.0 as usize]
     }
 
@@ -435,94 +419,7 @@ impl Trainer {
         Ok((kept, logits))
     }
 
-    /// Sets parameters and the optimiser's memory; `find` gives a tensor by name in PyTorch's layout, or `None` for one
-    /// that stays zero.
-    ///
-    /// # Errors
-    /// [`TrainError::Tensor`] for one of another length.
-    pub fn load(&mut self, find: impl Fn(&str) -> Option<Vec<f32>>) -> Result<(), TrainError> {
-        for arena in &self.network.arenas {
-            for (prefix, slice, role) in tensors_of(&self.network, arena) {
-                let mut content = vec![0f32; (slice.bytes / 4) as usize];
-                for place in arena.places().iter().filter(|place| place.role == role) {
-                    let param = &self.network.model.params[place.param];
-                    let name = format!("{prefix}{}", param.name);
-                    let Some(values) = find(&name) else { continue };
-                    if values.len() != param.elements() {
-                        let problem = format!("has {} elements instead of {}", values.len(), param.elements());
-                        return Err(TrainError::Tensor { name, problem });
-                    }
-                    let at = (place.offset / 4) as usize;
-                    content[at..at + (place.bytes / 4) as usize].copy_from_slice(&param.layout.pack(&values));
-                }
-                self.gpu.write(self.buffer(slice), bytemuck::cast_slice(&content))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// All parameters, and with `optimizer` its memory: where they are, for [`Self::tensor`].
-    pub fn tensors(&self, optimizer: bool) -> Vec<Located> {
-        let wanted = self.located().into_iter().filter(|located| optimizer || !located.name.starts_with(OPTIMIZER));
-        wanted.collect()
-    }
-
-    /// PyTorch's shape of one of them.
-    pub fn shape(&self, located: &Located) -> &[usize] {
-        &self.network.model.params[located.param].shape
-    }
-
-    /// One of them, in PyTorch's layout. Waits for the GPU.
-    ///
-    /// # Errors
-    /// What the device reports.
-    pub async fn tensor(&mut self, located: &Located) -> Result<Vec<f32>, TrainError> {
-        let content = self.read(located.slice).await?;
-        Ok(self.network.model.params[located.param].layout.unpack(&content))
-    }
-
-    /// All parameters, and with `optimizer` its memory, in PyTorch's layout. Waits for the GPU.
-    ///
-    /// # Errors
-    /// What the device reports.
-    pub async fn save(&mut self, optimizer: bool) -> Result<Vec<NamedTensor>, TrainError> {
-        let mut tensors = Vec::new();
-        for located in self.tensors(optimizer) {
-            tensors.push(self.export(located).await?);
-        }
-        Ok(tensors)
-    }
-
-    /// Raw gradients of the last step, by parameter name. Waits for the GPU.
-    ///
-    /// # Errors
-    /// What the device reports.
-    pub async fn gradients(&mut self) -> Result<Vec<NamedTensor>, TrainError> {
-        let of = |arena: &Arena| located_in(arena, &self.network, "", arena.grads, ParamRole::Train);
-        let all: Vec<Located> = self.network.arenas.iter().flat_map(of).collect();
-        let mut tensors = Vec::with_capacity(all.len());
-        for located in all {
-            tensors.push(self.export(located).await?);
-        }
-        Ok(tensors)
-    }
-
-    /// What a checkpoint holds.
-    fn located(&self) -> Vec<Located> {
-        let network = &self.network;
-        let of = |arena: &Arena| -> Vec<Located> {
-            let all = tensors_of(network, arena).into_iter();
-            all.flat_map(|(prefix, slice, role)| located_in(arena, network, &prefix, slice, role)).collect()
-        };
-        network.arenas.iter().flat_map(of).collect()
-    }
-
-    async fn export(&mut self, located: Located) -> Result<NamedTensor, TrainError> {
-        let values = self.tensor(&located).await?;
-        Ok(NamedTensor { shape: self.shape(&located).to_vec(), name: located.name, values })
-    }
-
-    async fn read(&mut self, slice: Slice) -> Result<Vec<f32>, GpuError> {
+    pub(super) async fn read(&mut self, slice: Slice) -> Result<Vec<f32>, GpuError> {
         let mut readback = match self.values.take() {
             Some(readback) => readback,
             None => self.staging.values(&self.gpu)?,
@@ -534,35 +431,4 @@ impl Trainer {
         self.values = Some(readback);
         Ok(bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect())
     }
-}
-
-/// A parameter, its gradient or a piece of the optimiser's memory, and where on the device it lies.
-#[derive(Debug, Clone)]
-pub struct Located {
-    /// Its name in a checkpoint.
-    pub name: String,
-    param: usize,
-    slice: Slice,
-}
-
-/// The tensors of `role` that lie in a slice of `arena`.
-fn located_in(arena: &Arena, network: &Network, prefix: &str, slice: Slice, role: ParamRole) -> Vec<Located> {
-    let places = arena.places().iter().filter(|place| place.role == role);
-    let located = |place: &Place| Located {
-        name: format!("{prefix}{}", network.model.params[place.param].name),
-        param: place.param,
-        slice: Slice { offset: slice.offset + place.offset, bytes: place.bytes, ..slice },
-    };
-    places.map(located).collect()
-}
-
-/// The arena's tensors that a checkpoint holds, each with the prefix of its names and the role of its content.
-fn tensors_of(network: &Network, arena: &Arena) -> Vec<(String, Slice, ParamRole)> {
-    let weights = (String::new(), arena.weights, ParamRole::Train);
-    let statistics = (String::new(), arena.statistics, ParamRole::Stat);
-    let constants = arena.constants.map(|slice| (String::new(), slice, ParamRole::Fixed));
-    let names = network.train.kind().state().iter();
-    let moments =
-        names.zip(&arena.moments).map(|(name, &slice)| (format!("{OPTIMIZER}{name}."), slice, ParamRole::Train));
-    [weights, statistics].into_iter().chain(constants).chain(moments).collect()
 }
