@@ -10,8 +10,8 @@ const SHADER: Shader = Shader::new("limits", &[COMMON, include_str!("../../shade
 const THREADS: u32 = 64;
 /// Most rounds of one [`multiply_add`].
 pub const MOST_ROUNDS: u32 = MOST_TURNS;
-/// Floating-point operations of one invocation in one round: 24 multiply-adds of four lanes.
-const FLOPS_A_ROUND: u64 = 24 * 4 * 2;
+/// Floating-point operations of one invocation in one round: 96 multiply-adds of four lanes.
+const FLOPS_A_ROUND: u64 = 96 * 4 * 2;
 /// Most workgroups of the copy: enough for any adapter, each with several turns.
 const COPY_GROUPS: u32 = 4096;
 
@@ -29,7 +29,7 @@ pub fn multiply_add_bytes(workgroups: u32) -> u64 {
     u64::from(workgroups) * u64::from(THREADS) * 16
 }
 
-/// `rounds` of 24 vec4 multiply-adds `x * scale + shift`, [`MOST_ROUNDS`] of them at most, in each of `workgroups` times 64
+/// `rounds` of 96 vec4 multiply-adds `x * scale + shift`, [`MOST_ROUNDS`] of them at most, in each of `workgroups` times 64
 /// invocations, on three values that start at `i % 8`, `i % 8 + 8` and `i % 8 + 16` in invocation `i`; writes their sum to
 /// `results`, `[invocations, 4]`.
 pub fn multiply_add(workgroups: u32, rounds: u32, [scale, shift]: [f32; 2], results: Slice) -> Dispatch {
