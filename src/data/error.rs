@@ -4,7 +4,6 @@
 //! maps all of them to exit code 2. `path` is the file as the user would name it; files that are
 //! embedded in the program have the path `<data set>/<file>`.
 
-use crate::text::one_line;
 use std::io;
 use std::ops::Range;
 
@@ -244,6 +243,6 @@ pub enum DataError {
 impl DataError {
     /// What the `image` crate says of the file at `path`.
     pub(super) fn not_a_picture(path: &std::path::Path, error: &image::ImageError) -> Self {
-        Self::NotAPicture { path: path.display().to_string(), reason: one_line(&error.to_string()) }
+        Self::NotAPicture { path: path.display().to_string(), reason: crate::text::one_line(&error.to_string()) }
     }
 }

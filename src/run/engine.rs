@@ -10,9 +10,7 @@ use crate::kernels::precision::Precision;
 use crate::kernels::tuning::{Tuning, TuningError};
 use crate::nn::init::initial_values;
 use crate::nn::{Model, ParamDecl, Role};
-use crate::train::{
-    Bounds, Footprint, Goal, Limit, Located, Mode, NamedTensor, Network, Session, Source, TrainError, Trainer,
-};
+use crate::train::{Bounds, Footprint, Goal, Limit, Mode, NamedTensor, Network, Session, Source, TrainError, Trainer};
 
 use super::error::RunError;
 use super::memory;
@@ -173,6 +171,7 @@ pub fn write_checkpoint(
     best_error_percent: Option<f64>,
 ) -> Result<(), RunError> {
     use crate::gpu::block_on;
+    use crate::train::Located;
     let state = state(session, settings, best_error_percent);
     let totals = block_on(gpu, totals(session))?;
     let located = session.trainer.tensors(true);

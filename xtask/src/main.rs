@@ -105,11 +105,12 @@ fn ensure_component(name: &str) -> Result<(), Failure> {
     run_all(vec![Step::new(&format!("install {name}"), "rustup", &["component", "add", name])])
 }
 
-/// The library has to build for the browser. Where the target cannot be had, that is said, not hidden.
+/// What the library is in the browser has to pass clippy as well. Where the target cannot be had, that is said, not hidden.
 fn wasm() -> Result<(), Failure> {
     if !wasm::ensure_target() {
         println!("\nSKIPPED: the {0} build: `rustup target add {0}` does not work here", wasm::TARGET);
         return Ok(());
     }
-    run_all(vec![Step::cargo("library for the browser", &["build", "--release", "--lib", "--target", wasm::TARGET])])
+    let clippy = ["clippy", "--release", "--lib", "--target", wasm::TARGET, "--", "-D", "warnings"];
+    run_all(vec![Step::cargo("library for the browser", &clippy)])
 }
