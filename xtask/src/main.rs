@@ -14,7 +14,7 @@ cargo xtask COMMAND: the two commands of the README, and what developers need be
 
   quickstart [FLAG...]  builds predsim and trains a small network on embedded MNIST digits, in about two minutes on
                         two cores without a GPU; flags go to `predsim train` (try --epochs 8)
-  test [FILTER...]      everything that has to pass: formatting, clippy, docs, the wasm32 build, all tests; with a
+  test [FILTER...]      everything that has to pass: formatting, clippy (on wasm32, too), docs, all tests; with a
                         filter only the tests whose names contain it
   bench [ARG...]        kernel benchmarks (`cargo bench`); arguments go to cargo, e.g. `--bench gemm`
   peers [FLAG...]       predsim beside burn and PyTorch, on the same cases in turn: times and ratios (peers --help)
