@@ -14,8 +14,8 @@ cargo xtask COMMAND: the two commands of the README, and what developers need be
 
   quickstart [FLAG...]  builds predsim and trains a small network on embedded MNIST digits, in about two minutes on
                         two cores without a GPU; flags go to `predsim train` (try --epochs 8)
-  test [FILTER...]      everything that has to pass: formatting, clippy (on wasm32, too), docs, all tests; with a
-                        filter only the tests whose names contain it
+  test [FILTER...]      everything that has to pass: formatting, clippy and docs, clippy and the
+                        build on wasm32, all tests; with a filter only the tests whose names contain it
   bench [ARG...]        kernel benchmarks (`cargo bench`); arguments go to cargo, e.g. `--bench gemm`
   peers [FLAG...]       predsim beside burn and PyTorch, on the same cases in turn: times and ratios (peers --help)
   web                   builds the page into target/web: a static site, for any server
@@ -105,12 +105,16 @@ fn ensure_component(name: &str) -> Result<(), Failure> {
     run_all(vec![Step::new(&format!("install {name}"), "rustup", &["component", "add", name])])
 }
 
-/// What the library is in the browser has to pass clippy as well. Where the target cannot be had, that is said, not hidden.
+/// The library has to build for the browser, and to pass clippy as what it is there. Where the target cannot be had, that is
+/// said, not hidden.
 fn wasm() -> Result<(), Failure> {
     if !wasm::ensure_target() {
-        println!("\nSKIPPED: the {0} build: `rustup target add {0}` does not work here", wasm::TARGET);
+        println!("\nSKIPPED: clippy and the build on {0}: `rustup target add {0}` does not work here", wasm::TARGET);
         return Ok(());
     }
-    let clippy = ["clippy", "--release", "--lib", "--target", wasm::TARGET, "--", "-D", "warnings"];
-    run_all(vec![Step::cargo("library for the browser", &clippy)])
+    let library = ["--release", "--lib", "--target", wasm::TARGET];
+    run_all(vec![
+        Step::cargo("clippy of the library for the browser", &["clippy"]).args(library).args(["--", "-D", "warnings"]),
+        Step::cargo("library for the browser", &["build"]).args(library),
+    ])
 }
