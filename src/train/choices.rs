@@ -43,15 +43,12 @@ impl Structure {
     /// Versions of a stage that may be kept or not.
     fn optional(&self, stage: usize) -> Vec<usize> {
         let flow = &self.flow;
-        let made_here = |version: &usize| flow.phases[flow.versions[*version].writer].0 == stage;
+        let made_here = |version: &usize| flow.stage_of(*version) == stage;
         let free =
             |version: &usize| flow.versions[*version].by_sample && flow.costly(*version) && !self.borrowed[*version];
-        let needed_later = |version: &usize| {
-            let phase = flow.phases[flow.versions[*version].writer];
-            flow.repeatable(flow.versions[*version].writer, (stage, flow.last_rank(stage))) && phase.0 == stage
-        };
-        let mut all: Vec<usize> =
-            (0..flow.versions.len()).filter(made_here).filter(free).filter(needed_later).collect();
+        let end = (stage, flow.last_rank(stage));
+        let repeatable = |version: &usize| flow.repeatable(flow.versions[*version].writer, end);
+        let mut all: Vec<usize> = (0..flow.versions.len()).filter(made_here).filter(free).filter(repeatable).collect();
         all.truncate(MOST_COSTLY);
         all
     }
@@ -143,7 +140,7 @@ impl<'s> Choices<'s> {
         let mut shares = HashMap::new();
         let flow = &self.structure.flow;
         for (index, version) in flow.versions.iter().enumerate() {
-            if flow.phases[version.writer].0 != self.stage || pair.iter().all(|choice| !choice.kept[index]) {
+            if flow.stage_of(index) != self.stage || pair.iter().all(|choice| !choice.kept[index]) {
                 continue;
             }
             let of = |number: usize, share: f64| if pair[number].kept[index] { share } else { 0.0 };
@@ -171,7 +168,7 @@ fn borrowed(flow: &Flow, kept: &[bool]) -> Vec<bool> {
     for stage in 0..flow.stages.len() {
         let works = runs(flow, stage, kept).map(|runs| runs.by_rank.concat()).unwrap_or_default();
         for version in works.iter().flat_map(|&work| &flow.uses[work]).filter_map(|used| used.reads) {
-            borrowed[version] |= flow.phases[flow.versions[version].writer].0 != stage;
+            borrowed[version] |= flow.stage_of(version) != stage;
         }
     }
     borrowed

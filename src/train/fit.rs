@@ -263,6 +263,7 @@ impl Fitting {
         let (flow, stage) = (&choices.structure.flow, choices.stage);
         let [runs, rest] = pair.map(|choice| &choice.runs);
         let split = Split { first: runs, rest, samples: first };
+        let share = f64::from(first) / f64::from(self.batch);
         let mut tensors = self.tensors.borrow_mut();
         let before = tensors.infos().len();
         let kept = pair.map(|choice| choice.kept.as_slice());
@@ -270,7 +271,7 @@ impl Fitting {
         let mut assembly = Assembly::new(flow, kept, self.batch, self.bounds, &mut tensors, alone);
         let dispatches = assembly.stage(stage, split, chunk, Extent::Sample);
         let peak = dispatches.map(|dispatches| {
-            let shares = choices.shares(pair, f64::from(first) / f64::from(self.batch));
+            let shares = choices.shares(pair, share);
             peak(
                 &dispatches,
                 &tensors,
@@ -279,7 +280,6 @@ impl Fitting {
             )
         });
         tensors.truncate(before);
-        let share = f64::from(first) / f64::from(self.batch);
         let flops = |runs: &Runs, odd| runs.flops(&choices.flops, odd) as f64;
         let flops = flops(runs, 0) + share * flops(runs, 1) + (1.0 - share) * flops(rest, 1);
         let kept = pair.map(|choice| choice.chosen.clone());

@@ -136,6 +136,11 @@ impl Flow {
         readers.iter().any(|&reader| self.phases[reader].0 != self.phases[*writer].0)
     }
 
+    /// The stage that makes a version.
+    pub fn stage_of(&self, version: usize) -> usize {
+        self.phases[self.versions[version].writer].0
+    }
+
     /// Whether making a version again costs more than a few operations an element.
     pub fn costly(&self, version: usize) -> bool {
         const FEW: u64 = 16;

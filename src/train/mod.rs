@@ -48,7 +48,6 @@ mod walk;
 mod work;
 
 pub use error::TrainError;
-
 pub use footprint::Footprint;
 pub use goal::{Bounds, Goal, Limit};
 pub use inspect::{BlockView, Inspection, softmax};

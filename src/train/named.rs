@@ -60,8 +60,13 @@ impl Trainer {
 
     /// All parameters, and with `optimizer` its memory: where they are, for [`Self::tensor`].
     pub fn tensors(&self, optimizer: bool) -> Vec<Located> {
-        let wanted = self.located().into_iter().filter(|located| optimizer || !located.name.starts_with(OPTIMIZER));
-        wanted.collect()
+        let network = &self.network;
+        let of = |arena: &Arena| -> Vec<Located> {
+            let all = tensors_of(network, arena).into_iter();
+            all.flat_map(|(prefix, slice, role)| located_in(arena, network, &prefix, slice, role)).collect()
+        };
+        let all = network.arenas.iter().flat_map(of);
+        all.filter(|located| optimizer || !located.name.starts_with(OPTIMIZER)).collect()
     }
 
     /// PyTorch's shape of one of them.
@@ -83,11 +88,7 @@ impl Trainer {
     /// # Errors
     /// What the device reports.
     pub async fn save(&mut self, optimizer: bool) -> Result<Vec<NamedTensor>, TrainError> {
-        let mut tensors = Vec::new();
-        for located in self.tensors(optimizer) {
-            tensors.push(self.export(located).await?);
-        }
-        Ok(tensors)
+        self.export(self.tensors(optimizer)).await
     }
 
     /// Raw gradients of the last step, by parameter name. Waits for the GPU.
@@ -96,27 +97,16 @@ impl Trainer {
     /// What the device reports.
     pub async fn gradients(&mut self) -> Result<Vec<NamedTensor>, TrainError> {
         let of = |arena: &Arena| located_in(arena, &self.network, "", arena.grads, ParamRole::Train);
-        let all: Vec<Located> = self.network.arenas.iter().flat_map(of).collect();
+        self.export(self.network.arenas.iter().flat_map(of).collect()).await
+    }
+
+    async fn export(&mut self, all: Vec<Located>) -> Result<Vec<NamedTensor>, TrainError> {
         let mut tensors = Vec::with_capacity(all.len());
         for located in all {
-            tensors.push(self.export(located).await?);
+            let values = self.tensor(&located).await?;
+            tensors.push(NamedTensor { shape: self.shape(&located).to_vec(), name: located.name, values });
         }
         Ok(tensors)
-    }
-
-    /// What a checkpoint holds.
-    fn located(&self) -> Vec<Located> {
-        let network = &self.network;
-        let of = |arena: &Arena| -> Vec<Located> {
-            let all = tensors_of(network, arena).into_iter();
-            all.flat_map(|(prefix, slice, role)| located_in(arena, network, &prefix, slice, role)).collect()
-        };
-        network.arenas.iter().flat_map(of).collect()
-    }
-
-    async fn export(&mut self, located: Located) -> Result<NamedTensor, TrainError> {
-        let values = self.tensor(&located).await?;
-        Ok(NamedTensor { shape: self.shape(&located).to_vec(), name: located.name, values })
     }
 }
 
